@@ -1,0 +1,10 @@
+"""Every way in. Read upward:
+
+- `problems` is refusal → HTTP, one table; `door` is a request as it arrives and an answer as it
+  leaves; `keys` knows who is asking.
+- `cases`, `transitions`, `fields`, `references`, `explain`, `tools` and `lifecycles` are one
+  resource each; `health` tells whether this process can serve.
+- `openapi` describes them; `pages` explains every problem to people.
+- `settings` is all that an operator can set; `app` wires the web process, `serving` runs it;
+  `cli` is the command line.
+"""

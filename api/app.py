@@ -1,0 +1,175 @@
+"""The wiring of the web process, and the list of its routes.
+
+A request takes one of two doors. Making a transition, what tools do all day, goes straight to its
+operation; everything else is routed by Litestar. Behind both stands `door.serve`.
+"""
+
+import gc
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeGuard
+
+from litestar import Litestar, Request, Response, route
+from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, HTTPScope, Method, Receive, Scope, Send
+
+from api import cases, explain, facts, health, lifecycles, references, tools, transitions
+from api.door import Keeper, Operation, refused, request_id, serve
+from api.openapi import document_route
+from api.pages.problems import page_routes
+from api.problems import InternalFault, MethodNotAllowed, NotFound
+from lifecycle.refusals import Refusal
+
+OPERATIONS: tuple[Operation, ...] = (
+    *cases.OPERATIONS,
+    *transitions.OPERATIONS,
+    *facts.OPERATIONS,
+    *references.OPERATIONS,
+    *explain.OPERATIONS,
+    *tools.OPERATIONS,
+    *lifecycles.OPERATIONS,
+)
+"""All of `/v1`."""
+
+
+def application(keeper: Keeper) -> ASGIApp:
+    """The web process over an open journal."""
+    framework = Litestar(
+        [
+            *(_mounted(operation) for operation in OPERATIONS),
+            health.live,
+            health.ready,
+            document_route(OPERATIONS),
+            *page_routes(),
+        ],
+        state=State({"keeper": keeper}),
+        lifespan=[_frozen],
+        exception_handlers={HTTPException: _problem, Exception: _problem},
+        openapi_config=None,
+        request_max_body_size=None,
+    )
+
+    async def two_doors(scope: Scope, receive: Receive, send: Send) -> None:
+        if _is_http(scope) and _is_transition(scope):
+            await serve(transitions.MAKE, keeper, scope, receive, send)
+        else:
+            await framework(scope, receive, send)
+
+    return two_doors
+
+
+def _is_http(scope: Scope) -> TypeGuard[HTTPScope]:
+    return scope["type"] == ScopeType.HTTP
+
+
+def _is_transition(scope: HTTPScope) -> bool:
+    """`POST /v1/{collection}/{id}/transitions`, and nothing that only looks like it."""
+    path: str = scope["path"]
+    return (
+        scope["method"] == "POST"
+        and path.endswith("/transitions")
+        and path.startswith("/v1/")
+        and path.count("/") == _TRANSITION_SLASHES
+        and b"%2f" not in scope["raw_path"].lower()
+    )
+
+
+_TRANSITION_SLASHES = transitions.MAKE.path.count("/")
+
+
+def _mounted(operation: Operation) -> HTTPRouteHandler:
+    """An operation as Litestar's routing knows it."""
+
+    async def handle(request: Request[Any, Any, Any]) -> "Passed":
+        return Passed(operation, request)
+
+    path = (
+        operation.path.replace("{ref}", "{ref:path}")
+        .replace("}", ":str}")
+        .replace(":path:str}", ":path}")
+    )
+    return route(
+        path,
+        http_method=[_method(operation.method)],
+        status_code=operation.status,
+        include_in_schema=False,
+        name=f"{operation.method} {operation.path}",
+    )(handle)
+
+
+class Passed(Response[None]):
+    """Hands a routed request on to its operation, which answers by itself."""
+
+    def __init__(self, operation: Operation, request: Request[Any, Any, Any]) -> None:
+        super().__init__(None)
+        self._operation = operation
+        self._request = request
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        """The operation, as an ASGI application."""
+        keeper: Keeper = self._request.app.state.keeper
+        operation, receive = self._operation, self._request.receive
+
+        async def answer(scope: HTTPScope, _receive: Receive, send: Send) -> None:
+            await serve(operation, keeper, scope, receive, send)
+
+        return answer
+
+
+def _method(name: str) -> Method:
+    return name  # type: ignore[return-value]
+
+
+@asynccontextmanager
+async def _frozen(_: Litestar) -> AsyncIterator[None]:
+    """What stands after the start is not looked at by the garbage collector again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    yield
+
+
+def _problem(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
+    """What the framework itself refuses, in the same form as everything else."""
+    answer = refused(_refusal(request, exc))
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    headers["x-request-id"] = request_id(dict(request.scope["headers"]))
+    return Response(
+        answer.body,
+        status_code=answer.status,
+        media_type=answer.media_type.decode(),
+        headers=headers,
+    )
+
+
+def _refusal(request: Request[Any, Any, Any], exc: Exception) -> Refusal:
+    path = request.scope["path"][:200]
+    match exc:
+        case MethodNotAllowedException():
+            allowed = _allowed(request.scope["path"])
+            return MethodNotAllowed(
+                f"{path!r} does not take {request.method} (it takes {', '.join(allowed)})",
+                allowed=allowed,
+            )
+        case NotFoundException() | HTTPException():
+            return NotFound(f"nothing is at {path!r}")
+    return InternalFault("this is our fault; the service's log says more")
+
+
+def _allowed(path: str) -> list[str]:
+    """The methods that the operations at this address take."""
+    parts = path.split("/")
+    return sorted({one.method for one in OPERATIONS if _matches(one.path.split("/"), parts)}) or [
+        "GET"
+    ]
+
+
+def _matches(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    if pattern[-1] == "{ref}" and len(parts) > len(pattern):
+        parts = [*parts[: len(pattern) - 1], "ref"]
+    return len(pattern) == len(parts) and all(
+        one.startswith("{") or one == other for one, other in zip(pattern, parts, strict=True)
+    )

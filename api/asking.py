@@ -1,0 +1,172 @@
+"""From a visit to an ask, and from its answer to what is shown: what every case resource shares."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from api.door import Answer, Headers, Keeper, Visit, told
+from api.problems import MalformedRequest
+from lifecycle.asks import (
+    Answer as Settled,
+)
+from lifecycle.asks import Ask, Look, LookUp, Request, case_stream, refusals_stream
+from lifecycle.case import Case, Change, Open, evolve
+from lifecycle.events import Asker, Entry
+from lifecycle.fields import NotThat, instant
+from lifecycle.model import Lifecycle
+from projections.views import case_view
+
+REASON_MAX = 2000
+VERSION_DIGITS_MAX = 9
+
+Reason = Annotated[str, Meta(min_length=1, max_length=REASON_MAX)]
+"""Why; one sentence for those who read the history."""
+ClaimedTime = Annotated[datetime, Meta(tz=True)]
+"""When it happened, by the asker's account."""
+
+
+async def ask(
+    keeper: Keeper,
+    visit: Visit,
+    asker: Asker,
+    what: Open | Change | Look | LookUp,
+    *,
+    case_id: str | None = None,
+    collection: str | None = None,
+) -> Settled:
+    """Ask the journal; an answer given before comes with the case as of that version."""
+    writes = not isinstance(what, Look | LookUp)
+    if case_id is None:
+        case_id = "" if isinstance(what, LookUp) else visit.segment(3)
+    answer = await keeper.journal.answer(
+        Ask(
+            asker=asker,
+            collection=visit.segment(2) if collection is None else collection,
+            id=case_id,
+            what=what,
+            request=_request(visit) if writes else None,
+            versions=_versions(visit) if writes else None,
+        ),
+        len(visit.body),
+    )
+    return await _as_answered_before(keeper, answer) if answer.replayed else answer
+
+
+def show(
+    keeper: Keeper, answer: Settled, asker: Asker, status: int = 200, headers: Headers | None = None
+) -> Answer:
+    """The case, as far as the asker may see it."""
+    view = case_view(
+        answer.case,
+        lifecycle_of(keeper, answer.case),
+        keeper.journal.clock(),
+        hidden=hidden_from(asker, lifecycle_of(keeper, answer.case)),
+    )
+    return told(view, status, [*tagged(answer), *(headers or ())])
+
+
+def tagged(answer: Settled) -> Headers:
+    """The headers that go with a case."""
+    tag = (b"etag", b'"%d"' % answer.case.version)
+    return [tag, (b"idempotency-replayed", b"true")] if answer.replayed else [tag]
+
+
+def lifecycle_of(keeper: Keeper, case: Case) -> Lifecycle:
+    """The lifecycle that governs a case."""
+    return keeper.catalogue.lifecycles[case.collection]
+
+
+def hidden_from(asker: Asker, lifecycle: Lifecycle) -> frozenset[str]:
+    """The fields that an asker may not see."""
+    if asker.tool is None:
+        return frozenset()
+    return lifecycle.personal - lifecycle.readable(asker.tool)
+
+
+async def case_entries(keeper: Keeper, case: Case) -> list[Entry]:
+    """Everything in a case's stream, from the log."""
+    return await _entries(keeper, [case_stream(case.collection, case.id)])
+
+
+async def all_entries(keeper: Keeper, case: Case) -> list[Entry]:
+    """Everything in a case's stream and beside it, from the log, in order."""
+    streams = [case_stream(case.collection, case.id), refusals_stream(case.collection, case.id)]
+    return await _entries(keeper, streams)
+
+
+async def _entries(keeper: Keeper, streams: Sequence[str]) -> list[Entry]:
+    journal = keeper.journal
+
+    def read() -> list[Entry]:
+        return [journal.mapper.to_domain_event(one) for one in journal.recorder.streams(streams)]
+
+    return await asyncio.to_thread(read)
+
+
+def replayed(entries: Iterable[Entry]) -> Case:
+    """The case that these entries of its stream make."""
+    case: Case | None = None
+    for entry in entries:
+        case = evolve(case, entry)
+    assert case is not None
+    return case
+
+
+def moment(name: str, text: str) -> datetime:
+    """A time in a query."""
+    try:
+        return instant(text)
+    except NotThat as exc:
+        raise MalformedRequest(f"{name}: {exc}") from exc
+
+
+def version(text: str) -> int:
+    """A version in a query."""
+    if not (text.isascii() and text.isdigit() and len(text) <= VERSION_DIGITS_MAX and int(text)):
+        raise MalformedRequest("version: a whole number from 1")
+    return int(text)
+
+
+async def _as_answered_before(keeper: Keeper, answer: Settled) -> Settled:
+    before = answer.replayed
+    assert before is not None
+    entries = await case_entries(keeper, answer.case)
+    entry = entries[before.event_version - 1] if before.event_version else None
+    return replace(answer, case=replayed(entries[: before.version]), entry=entry)
+
+
+def _request(visit: Visit) -> Request | None:
+    key = visit.header(b"idempotency-key")
+    if key is None:
+        return None
+    digest = sha256()
+    parts = (
+        visit.method.encode(),
+        b"/".join(visit.segments),
+        visit.query_string,
+        visit.headers.get(b"if-match", b""),
+        visit.body,
+    )
+    for part in parts:
+        digest.update(b"%d:" % len(part) + part)
+    return Request(key, digest.hexdigest())
+
+
+def _versions(visit: Visit) -> tuple[int, ...] | None:
+    """The versions that `If-Match` allows (RFC 9110 §13.1.1); None where any is right."""
+    given = visit.header(b"if-match")
+    if given is None or given.strip() == "*":
+        return None
+    tags = [tag.strip() for tag in given.split(",")]
+    if not all(_TAG.fullmatch(tag) for tag in tags):
+        raise MalformedRequest('If-Match has to be the version in quotes, as ETag has it: "4"')
+    return tuple(int(tag.strip('"')) for tag in tags)
+
+
+_TAG = re.compile(r'"[0-9]{1,9}"')

@@ -1,0 +1,196 @@
+"""The cases of a collection: opened, shown as they are or as they were, corrected, erased."""
+
+from datetime import datetime
+from os import urandom
+from time import time
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from api import asking
+from api.asking import ClaimedTime, Reason, ask, show
+from api.door import Answer, Keeper, Operation, Visit
+from api.keys import identify
+from api.problems import MalformedRequest
+from lifecycle.asks import Look
+from lifecycle.case import Case, Correct, Erase, Open
+from lifecycle.fields import is_case_id, new_case_id
+from lifecycle.refusals import UnknownVersion
+from projections.views import CaseView
+
+Ref = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""A tool's own id of a case."""
+
+
+class OpenBody(Struct, forbid_unknown_fields=True):
+    """A case to begin, or (staff, with `state`) one already under way to take in."""
+
+    id: str | None = None
+    fields: dict[str, Any] = {}
+    references: dict[str, Ref | list[Ref]] = {}
+    reason: Reason | None = None
+    occurred_at: ClaimedTime | None = None
+    state: str | None = None
+    since: ClaimedTime | None = None
+
+
+class CorrectionBody(Struct, forbid_unknown_fields=True):
+    """Where the case really is, and how that is known."""
+
+    state: str
+    reason: Reason | None = None
+
+
+class ErasureBody(Struct, forbid_unknown_fields=True):
+    """Why the personal values of the case are erased."""
+
+    reason: Reason | None = None
+
+
+async def open_case(keeper: Keeper, visit: Visit) -> Answer:
+    """Begin a case."""
+    body = visit.read_as(OpenBody)
+    visit.query()
+    if body.id is not None and not is_case_id(body.id):
+        raise MalformedRequest(
+            f"{body.id[:140]!r} is no id: 1 to 128 letters, digits and ._:-,"
+            " beginning with a letter or digit"
+        )
+    if body.since is not None and body.state is None:
+        raise MalformedRequest("`since` goes with `state`: the case is in that state since then")
+    asker = await identify(keeper, visit)
+    what = Open(
+        fields=body.fields,
+        references={
+            key: (refs,) if isinstance(refs, str) else tuple(dict.fromkeys(refs))
+            for key, refs in body.references.items()
+        },
+        reason=body.reason,
+        occurred_at=body.since or body.occurred_at,
+        state=body.state,
+    )
+    case_id = body.id or new_case_id(int(time() * 1000), urandom(10))
+    answer = await ask(keeper, visit, asker, what, case_id=case_id)
+    case = answer.case
+    location = (b"location", f"/v1/{case.collection}/{case.id}".encode())
+    return show(keeper, answer, asker, 201, [location])
+
+
+async def show_case(keeper: Keeper, visit: Visit) -> Answer:
+    """Show a case as it is, or as it was."""
+    query = visit.query("version", "at", "known_at")
+    if len(query) > 1:
+        raise MalformedRequest("ask for one of version, at and known_at")
+    moments = {name: asking.moment(name, query[name]) for name in query if name != "version"}
+    version = asking.version(query["version"]) if "version" in query else None
+    asker = await identify(keeper, visit)
+    answer = await ask(keeper, visit, asker, Look())
+    if query:
+        case = await as_it_was(keeper, answer.case, version=version, **moments)
+        answer = msgspec.structs.replace(answer, case=case)
+    return show(keeper, answer, asker)
+
+
+async def correct(keeper: Keeper, visit: Visit) -> Answer:
+    """Put a case where it really is."""
+    body = visit.read_as(CorrectionBody)
+    visit.query()
+    asker = await identify(keeper, visit)
+    answer = await ask(keeper, visit, asker, Correct(state=body.state, reason=body.reason))
+    return show(keeper, answer, asker)
+
+
+async def erase(keeper: Keeper, visit: Visit) -> Answer:
+    """Make the personal values of a case unreadable for good."""
+    body = visit.read_as(ErasureBody)
+    visit.query()
+    asker = await identify(keeper, visit)
+    answer = await ask(keeper, visit, asker, Erase(reason=body.reason))
+    return show(keeper, answer, asker)
+
+
+async def as_it_was(
+    keeper: Keeper,
+    case: Case,
+    *,
+    version: int | None = None,
+    at: datetime | None = None,
+    known_at: datetime | None = None,
+) -> Case:
+    """The case as of a version, of a claimed time, or of what was recorded by a time."""
+    if version == case.version:
+        return case
+    entries = await asking.case_entries(keeper, case)
+    last = 0
+    for entry in entries:
+        event = entry.event
+        if version is not None and entry.version > version:
+            break
+        if at is not None and getattr(event, "time", event.recorded_at) > at:
+            break
+        if known_at is not None and event.recorded_at > known_at:
+            break
+        last = entry.version
+    if not last or (version is not None and version > last):
+        asked = f"version {version}" if version is not None else f"a state at {at or known_at}"
+        raise UnknownVersion(
+            f"{case.id} has no {asked}: it stands at version {case.version}"
+            f" and began at {entries[0].event.recorded_at.isoformat()}",
+            version_found=case.version,
+        )
+    return asking.replayed(entries[:last])
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/v1/{collection}",
+        open_case,
+        "Open a case; staff may adopt one already under way",
+        gives=CaseView,
+        takes=OpenBody,
+        status=201,
+        writes=True,
+        example={
+            "id": "J-1042",
+            "fields": {"customer_name": "Harbour Bakery", "email": "orders@harbour-bakery.example"},
+            "references": {"crm": "9876543"},
+        },
+    ),
+    Operation(
+        "GET",
+        "/v1/{collection}/{id}",
+        show_case,
+        "The case as it is, or as it was",
+        gives=CaseView,
+        query={
+            "version": "as of this version, from 1",
+            "at": "as it was at this time, as claimed (RFC 3339)",
+            "known_at": "as it was known at this time: only what was recorded by then (RFC 3339)",
+        },
+    ),
+    Operation(
+        "POST",
+        "/v1/{collection}/{id}/corrections",
+        correct,
+        "Staff: put a case where it really is",
+        gives=CaseView,
+        takes=CorrectionBody,
+        writes=True,
+        example={
+            "state": "completed",
+            "reason": "the crew finished on Friday and forgot to say so",
+        },
+    ),
+    Operation(
+        "POST",
+        "/v1/{collection}/{id}/erase",
+        erase,
+        "Staff: erase the personal values of a case, everywhere and for good",
+        gives=CaseView,
+        takes=ErasureBody,
+        writes=True,
+        example={"reason": "the customer asked for it"},
+    ),
+)

@@ -1,0 +1,327 @@
+"""A request as it arrives, an answer as it leaves, and what stands between them.
+
+Every operation of `/v1` goes through `serve`: read within bounds, handled, answered; a `Refusal`
+becomes a problem, and so does anything unforeseen. Shape is judged here and nowhere else.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from time import monotonic, perf_counter
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote
+from uuid import uuid4
+
+import msgspec
+import structlog
+from litestar.types import HTTPScope, Receive, Send
+from msgspec import Struct
+
+from api.problems import (
+    JSON,
+    BodyTooLarge,
+    InternalFault,
+    MalformedRequest,
+    PositionNotReached,
+    UnsupportedMediaType,
+    body_of,
+    headers_of,
+    status_of,
+)
+from lifecycle.catalogue import Catalogue
+from lifecycle.journal import Journal
+from lifecycle.refusals import NotNow, Refusal
+
+BODY_BYTES_MAX = 2**20
+DRAIN_BYTES_MAX = 16 * 2**20
+"""How much of a body that is too large is still read, so that its sender gets to see the answer."""
+DEPTH_MAX = 32
+BODY_SECONDS_MAX = 30.0
+POSITION_SECONDS_MAX = 5.0
+HEADER_TEXT_MAX = 255
+
+Headers = list[tuple[bytes, bytes]]
+T = TypeVar("T")
+
+log = structlog.get_logger("statekeeper.http")
+
+
+class Keeper(Struct, frozen=True):
+    """What every handler works with."""
+
+    journal: Journal
+    catalogue: Catalogue
+
+
+class Answer(Struct, frozen=True):
+    """What goes back."""
+
+    status: int
+    body: bytes
+    headers: Headers = []
+    media_type: bytes = b"application/json"
+
+
+class Visit:
+    """One request, read whole."""
+
+    __slots__ = ("body", "headers", "id", "method", "query_string", "segments")
+
+    def __init__(self, scope: HTTPScope, body: bytes) -> None:
+        """Take the request's parts as ASGI has them."""
+        self.method: str = scope["method"]
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        self.segments = raw.split(b"/")
+        """The parts of the path, still percent-encoded; the first is empty."""
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.query_string: bytes = scope["query_string"]
+        self.body = body
+        self.id = request_id(self.headers)
+
+    def segment(self, index: int) -> str:
+        """One part of the path, decoded."""
+        raw = self.segments[index]
+        if b"%" not in raw:
+            return raw.decode("latin-1")
+        try:
+            text = unquote(raw.decode("ascii"), errors="strict")
+        except UnicodeDecodeError as exc:
+            raise MalformedRequest("the address is not UTF-8") from exc
+        return text
+
+    def header(self, name: bytes) -> str | None:
+        """A header's text; `MalformedRequest` where it is not plain ASCII of bounded length."""
+        raw = self.headers.get(name)
+        if raw is None:
+            return None
+        if (
+            not 0 < len(raw) <= HEADER_TEXT_MAX
+            or not raw.isascii()
+            or not raw.decode().isprintable()
+        ):
+            raise MalformedRequest(
+                f"{name.decode().title()} has to be 1 to {HEADER_TEXT_MAX} printable ASCII signs"
+            )
+        return raw.decode()
+
+    def query(self, *known: str) -> dict[str, str]:
+        """The query's parameters, of which only these are known, each at most once."""
+        if not self.query_string:
+            return {}
+        try:
+            pairs = parse_qsl(
+                self.query_string.decode("ascii"),
+                keep_blank_values=True,
+                strict_parsing=True,
+                errors="strict",
+            )
+        except (UnicodeDecodeError, ValueError) as exc:
+            raise MalformedRequest("the query cannot be read: it is not `name=value&…`") from exc
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise MalformedRequest("the query names a parameter twice")
+        for name in found.keys() - set(known):
+            allowed = ", ".join(known) or "none"
+            raise MalformedRequest(f"no query parameter {name[:80]!r} here (known: {allowed})")
+        return found
+
+    def read_as(self, shape: type[T]) -> T:
+        """The body, as this shape; `MalformedRequest` says where it is not."""
+        value = self.json()
+        try:
+            return msgspec.convert(value, shape)
+        except msgspec.ValidationError as exc:
+            raise MalformedRequest(f"the body does not have the right shape: {exc}") from exc
+
+    def json(self) -> Any:
+        """The body as JSON, no name twice in an object and not too deep."""
+        media_type = self.headers.get(b"content-type", b"application/json").lower()
+        if not _JSON_TYPE.fullmatch(media_type):
+            shown = media_type[:80].decode("latin-1")
+            raise UnsupportedMediaType(f"the body is {shown!r}; send application/json, in UTF-8")
+        try:
+            value = _decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise MalformedRequest(f"the body is not JSON in UTF-8: {str(exc)[:200]}") from exc
+        if len(_NAME.findall(self.body)) != _names_in(value, 0):
+            _refuse_names_twice(self.body)
+        return value
+
+
+_JSON_TYPE = re.compile(rb'application/(json|[a-z0-9.+-]+\+json)\s*(;\s*charset="?utf-8"?\s*)?')
+_NAME = re.compile(rb'"\s*:')
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+def _names_in(value: Any, depth: int) -> int:
+    """How many names the objects of a JSON value have."""
+    if depth > DEPTH_MAX:
+        raise MalformedRequest(f"the body is nested deeper than {DEPTH_MAX}")
+    if isinstance(value, dict):
+        return len(value) + sum(
+            _names_in(one, depth + 1) for one in value.values() if isinstance(one, dict | list)
+        )
+    if isinstance(value, list):
+        return sum(_names_in(one, depth + 1) for one in value if isinstance(one, dict | list))
+    return 0
+
+
+def _refuse_names_twice(body: bytes) -> None:
+    """Look closely where the quick count leaves a doubt: a text may hold what looks like a name."""
+
+    def unique(pairs: list[tuple[str, object]]) -> None:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise MalformedRequest(f"the body names {name[:80]!r} twice in one object")
+
+    json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> str:
+    """The caller's own `X-Request-Id` where it is a plain word, else a new one."""
+    given = headers.get(b"x-request-id")
+    if given and _PLAIN.fullmatch(given):
+        return given.decode()
+    return uuid4().hex
+
+
+_PLAIN = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+
+Handler = Callable[[Keeper, Visit], Awaitable[Answer]]
+
+
+class Operation(Struct, frozen=True):
+    """One method at one address: what it does, for the machine and for its readers."""
+
+    method: str
+    path: str
+    """With `{names}` where parts vary."""
+    handle: Handler
+    summary: str
+    gives: type | None
+    takes: type | None = None
+    status: int = 200
+    query: Mapping[str, str] = {}
+    """Parameter → what it means."""
+    writes: bool = False
+    """It takes `Idempotency-Key` (and, on a case that is there, `If-Match`)."""
+    example: Any = None
+    """A body that works in the walk of the README."""
+
+
+async def serve(
+    operation: Operation, keeper: Keeper, scope: HTTPScope, receive: Receive, send: Send
+) -> None:
+    """Read, handle, answer."""
+    started = perf_counter()
+    visit: Visit | None = None
+    try:
+        body = await read_body(receive)
+        visit = Visit(scope, body)
+        if b"statekeeper-position" in visit.headers:
+            await _reach(keeper, visit)
+        answer = await operation.handle(keeper, visit)
+    except Refusal as refusal:
+        answer = refused(refusal)
+        if isinstance(refusal, NotNow):
+            log.warning("not now", code=refusal.code, detail=refusal.detail)
+    except Exception:
+        fault = visit.id if visit else request_id(dict(scope["headers"]))
+        log.exception("fault", request=fault, operation=operation.path)
+        answer = refused(
+            InternalFault("this is our fault; the service's log says more", request=fault)
+        )
+    identity = visit.id if visit else ""
+    await respond(answer, keeper, identity, send)
+    log.info(
+        "answered",
+        request=identity,
+        method=operation.method,
+        path=scope["path"],
+        status=answer.status,
+        ms=round((perf_counter() - started) * 1000, 1),
+    )
+
+
+async def respond(answer: Answer, keeper: Keeper, identity: str, send: Send) -> None:
+    """Send an answer, with what every answer carries."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [
+                (b"content-type", answer.media_type),
+                (b"content-length", b"%d" % len(answer.body)),
+                (b"cache-control", b"no-store"),
+                (b"x-request-id", identity.encode()),
+                (b"statekeeper-position", b"%d" % keeper.journal.position),
+                *answer.headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+def refused(refusal: Refusal) -> Answer:
+    """A refusal as an answer."""
+    return Answer(
+        status_of(refusal), body_of(refusal), headers_of(refusal), b"application/problem+json"
+    )
+
+
+def told(value: object, status: int = 200, headers: Headers | None = None) -> Answer:
+    """A value as a JSON answer."""
+    return Answer(status, JSON.encode(value), headers or [])
+
+
+async def read_body(receive: Receive, most: int = BODY_BYTES_MAX) -> bytes:
+    """The whole body; `BodyTooLarge` where it is longer than `most` bytes."""
+    message: Any = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > most:
+            raise _too_large(most)
+        return body
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await _read_on(receive, body, most)
+    except TimeoutError as exc:
+        raise MalformedRequest(f"the body did not arrive in {BODY_SECONDS_MAX:.0f} s") from exc
+
+
+async def _read_on(receive: Receive, body: bytes, most: int) -> bytes:
+    parts, size, more = [body], len(body), True
+    while more and size <= DRAIN_BYTES_MAX:
+        message: Any = await receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedRequest("the connection ended before the body did")
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size <= most:
+            parts.append(part)
+        more = message.get("more_body", False)
+    if size > most:
+        raise _too_large(most)
+    return b"".join(parts)
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is longer than {most} bytes", bytes_max=most)
+
+
+async def _reach(keeper: Keeper, visit: Visit) -> None:
+    """Wait until the position that the request wants to see is visible here."""
+    given = visit.header(b"statekeeper-position") or ""
+    if not (given.isdigit() and len(given) < 19):  # noqa: PLR2004 - what a bigint holds
+        raise MalformedRequest("Statekeeper-Position has to be a whole number")
+    wanted, give_up_at = int(given), monotonic() + POSITION_SECONDS_MAX
+    while keeper.journal.position < wanted:
+        if monotonic() > give_up_at:
+            raise PositionNotReached(
+                f"position {wanted} is not visible here yet (the last one is"
+                f" {keeper.journal.position})"
+            )
+        await asyncio.sleep(0.02)

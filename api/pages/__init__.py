@@ -1,0 +1,1 @@
+"""What people see in a browser: server-rendered, plain CSS, no script from elsewhere."""

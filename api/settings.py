@@ -1,0 +1,51 @@
+"""Everything an operator can set: flags go first, then `STATEKEEPER_*`, then what stands here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+DATABASE = "sqlite:///var/statekeeper.db"
+DEFINITIONS = "definitions"
+HOST = "127.0.0.1"
+PORT = 8000
+
+
+class Settings(Struct, frozen=True):
+    """How this process is to run."""
+
+    database: str = DATABASE
+    """`sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…` (with `?schema=`)."""
+    definitions: Path = Path(DEFINITIONS)
+    """The folder of the declared lifecycles."""
+    host: str = HOST
+    port: int = PORT
+    master_key: str | None = None
+    """Wraps the keys of what may be erased: 32 bytes in base64 (`STATEKEEPER_MASTER_KEY`).
+
+    Without one, SQLite gets a file beside the database, and PostgreSQL keeps one in the database.
+    """
+    log_level: str = "info"
+    """`debug`, `info`, `warning` or `error` (`STATEKEEPER_LOG_LEVEL`)."""
+
+
+def settings(environment: Mapping[str, str], **flags: object) -> Settings:
+    """What is set; flags that are None were not given."""
+    named = {
+        "database": environment.get("STATEKEEPER_DATABASE"),
+        "definitions": environment.get("STATEKEEPER_DEFINITIONS"),
+        "host": environment.get("STATEKEEPER_HOST"),
+        "port": environment.get("STATEKEEPER_PORT"),
+        "master_key": environment.get("STATEKEEPER_MASTER_KEY"),
+        "log_level": environment.get("STATEKEEPER_LOG_LEVEL"),
+    }
+    given = {name: value for name, value in {**named, **_given(flags)}.items() if value}
+    if "definitions" in given:
+        given["definitions"] = Path(str(given["definitions"]))
+    if "port" in given:
+        given["port"] = int(str(given["port"]))
+    return Settings(**given)  # type: ignore[arg-type]
+
+
+def _given(flags: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in flags.items() if value is not None}

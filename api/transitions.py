@@ -1,0 +1,90 @@
+"""The transitions of a case: what is open now, and making one."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from api.asking import ClaimedTime, Reason, ask, hidden_from, lifecycle_of, tagged
+from api.door import Answer, Keeper, Operation, Visit, told
+from api.keys import identify
+from lifecycle.asks import Look
+from lifecycle.case import Move, OpenTransition, open_transitions
+from projections.timeline import EventView, view
+from projections.views import CaseView, case_view
+
+
+class TransitionBody(Struct, forbid_unknown_fields=True):
+    """A transition to make, perhaps with the facts that go with it."""
+
+    transition: str
+    fields: dict[str, Any] = {}
+    reason: Reason | None = None
+    occurred_at: ClaimedTime | None = None
+
+
+class TransitionAnswer(Struct):
+    """The case after it, and the event."""
+
+    case: CaseView
+    event: EventView
+
+
+class OpenTransitions(Struct):
+    """What leads out of where the case is."""
+
+    items: list[OpenTransition]
+
+
+async def make_transition(keeper: Keeper, visit: Visit) -> Answer:
+    """Move a case."""
+    body = visit.read_as(TransitionBody)
+    visit.query()
+    asker = await identify(keeper, visit)
+    what = Move(
+        transition=body.transition,
+        fields=body.fields,
+        reason=body.reason,
+        occurred_at=body.occurred_at,
+    )
+    answer = await ask(keeper, visit, asker, what)
+    assert answer.entry is not None
+    lifecycle = lifecycle_of(keeper, answer.case)
+    hidden = hidden_from(asker, lifecycle)
+    told_back = TransitionAnswer(
+        case_view(answer.case, lifecycle, keeper.journal.clock(), hidden=hidden),
+        view(answer.entry, lifecycle, hidden=hidden),
+    )
+    return told(told_back, 201, tagged(answer))
+
+
+async def list_transitions(keeper: Keeper, visit: Visit) -> Answer:
+    """What is open now, and what blocks it."""
+    visit.query()
+    asker = await identify(keeper, visit)
+    answer = await ask(keeper, visit, asker, Look())
+    lifecycle = lifecycle_of(keeper, answer.case)
+    return told(OpenTransitions(open_transitions(answer.case, lifecycle)), 200, tagged(answer))
+
+
+MAKE = Operation(
+    "POST",
+    "/v1/{collection}/{id}/transitions",
+    make_transition,
+    "Make a transition",
+    gives=TransitionAnswer,
+    takes=TransitionBody,
+    status=201,
+    writes=True,
+    example={"transition": "schedule", "fields": {"scheduled_for": "2026-05-11"}},
+)
+
+OPERATIONS = (
+    MAKE,
+    Operation(
+        "GET",
+        "/v1/{collection}/{id}/transitions",
+        list_transitions,
+        "What is open now, who may make it, and what blocks it",
+        gives=OpenTransitions,
+    ),
+)

@@ -1,0 +1,19 @@
+"""What is true. Read upward:
+
+- `refusals` is every way of saying no.
+- `fields` has the canonical formats: normalise or refuse.
+- `declaration` is what a business declares, as frozen structs; `events` is what is recorded.
+- `chart` says what a transition leads to, `ownership` who may do it, `vocabulary` what each tool
+  calls a state.
+- `model` is one adopted declaration with all that is derived from it.
+- `case` is one job or client: deciding, purely, and evolving.
+- `asks` is what one ask makes of everything known: the events it causes, and the answer.
+- `definition` and `connectors` read a business's files; `checks` finds all that is wrong in them.
+
+Down to here nothing touches the world. Below:
+
+- `catalogue` reads the definitions folder, checks it whole and hands out one frozen `Catalogue`.
+- `log` is what both recorders promise, `sqlite` and `postgres` are the two; `vault` has the keys of
+  what may be erased; `mapper` carries entries between our events and the stored ones.
+- `journal` takes asks in and makes events durable.
+"""

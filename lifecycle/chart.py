@@ -1,0 +1,416 @@
+"""The declared states as a python-statemachine chart; what a transition leads to.
+
+The library decides: a declaration is compiled into its native form and read by its own restricted
+loader. It costs some tenths of a millisecond a decision, so the chart remembers. What it decides
+is a pure function of (configuration, transition, verdicts of the conditions that stand on it), and
+each such combination is run through the library once. That is why conditions are judged outside
+the chart (`Guard`) and the chart is run on their verdicts, named `g0`, `g1` … by row.
+
+Ids are prefixed inside the library (`s_` states, `t_` transitions), whose own attribute names they
+could otherwise take.
+"""
+
+import ast
+import re
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, TypeVar
+
+import yaml
+from msgspec import Struct
+from statemachine import StateChart
+from statemachine.exceptions import InvalidDefinition, TransitionNotAllowed
+from statemachine.io import load
+from statemachine.io.evaluators import evaluator_for
+from statemachine.orderedset import OrderedSet
+
+from lifecycle.declaration import Declaration, Place, State, Transition, walk
+
+Configuration = tuple[str, ...]
+"""The active leaves, in the order of the definition."""
+
+REMEMBERED_MAX = 20_000
+"""Decisions kept per chart; the oldest goes first."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+RESERVED_FIELDS = frozenset(
+    {"event", "machine", "model", "source", "state", "target", "transition", "event_data"}
+)
+"""Names that the library keeps for itself inside conditions."""
+
+
+class BadCondition(ValueError):
+    """A condition that the restricted language does not take."""
+
+
+class TooManyConfigurations(ValueError):
+    """More configurations are reachable than anybody could map words for."""
+
+
+class Verdict(Struct, frozen=True):
+    """What a condition said, and why where it could not be judged."""
+
+    holds: bool
+    why: str | None = None
+
+
+class Lead(Struct, frozen=True):
+    """What a transition leads to."""
+
+    row: int
+    """Which of the declared transitions was taken."""
+    configuration: Configuration
+
+
+class Guard:
+    """One condition, compiled once by the library's restricted evaluator.
+
+    Literals are taken out of the text first: numbers become exact decimals, and words inside
+    quotes reach the comparison as they were written.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Compile, or raise `BadCondition`."""
+        self.text = text
+        self.fields: tuple[str, ...] = ()
+        """The fields it names, in the order of reading."""
+        self.states: tuple[str, ...] = ()
+        """The states it asks about with `In('…')`."""
+        self._literals: dict[str, object] = {}
+        try:
+            tree = ast.parse(text.strip(), mode="eval")
+            self._judge = evaluator_for().compile_bool(ast.unparse(self._lift(tree)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError, InvalidDefinition) as exc:
+            raise BadCondition(str(exc).split("Pass trusted")[0].strip()) from exc
+        self._remembered: dict[tuple[object, ...], Verdict] = {}
+
+    def judge(self, values: Mapping[str, Any], active: "Active") -> Verdict:
+        """Does it hold for these values, in these states? Every named field must be there.
+
+        `values` are comparable ones (`fields.comparable`); what cannot be compared, such as two
+        currencies, does not hold, and the verdict says why.
+        """
+        key = (*(values[name] for name in self.fields), active.ids if self.states else None)
+        try:
+            return self._remembered[key]
+        except KeyError:
+            verdict = self._judge_anew(values, active)
+        except TypeError:  # a value without a hash, an address say, is judged every time
+            return self._judge_anew(values, active)
+        if len(self._remembered) >= REMEMBERED_MAX:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[key] = verdict
+        return verdict
+
+    def _judge_anew(self, values: Mapping[str, Any], active: "Active") -> Verdict:
+        named = {name: values[name] for name in self.fields}
+        try:
+            return Verdict(bool(self._judge(machine=active, **named, **self._literals)))
+        except (TypeError, ValueError, ArithmeticError) as exc:
+            return Verdict(holds=False, why=str(exc))
+
+    def _lift(self, tree: ast.Expression) -> ast.Expression:
+        fields: list[str] = []
+        states: list[str] = []
+        literals = self._literals
+
+        class Lifter(ast.NodeTransformer):
+            def visit_Call(self, node: ast.Call) -> ast.AST:
+                if not (isinstance(node.func, ast.Name) and node.func.id == "In"):
+                    raise BadCondition(f"only In('state') can be called, not {ast.unparse(node)}")
+                if node.keywords or len(node.args) != 1:
+                    raise BadCondition("In takes one state in quotes")
+                match node.args[0]:
+                    case ast.Constant(value=str(name)):
+                        states.append(name)
+                        node.args = [ast.Constant(f"s_{name}")]
+                        return node
+                raise BadCondition("In takes one state in quotes")
+
+            def visit_Constant(self, node: ast.Constant) -> ast.AST:
+                return self._literal(_exact(node, text))
+
+            def visit_Name(self, node: ast.Name) -> ast.AST:
+                if node.id in {"true", "false"}:
+                    return self._literal(node.id == "true")
+                if node.id not in fields:
+                    fields.append(node.id)
+                return node
+
+            def _literal(self, value: object) -> ast.AST:
+                name = f"literal_{len(literals)}_"
+                literals[name] = value
+                return ast.Name(name, ast.Load())
+
+        text = self.text.strip()
+        lifted: ast.Expression = Lifter().visit(tree)
+        self.fields, self.states = tuple(fields), tuple(states)
+        return lifted
+
+
+def _exact(node: ast.Constant, text: str) -> object:
+    """The literal as it was written: `0.1` is a tenth, not the nearest float."""
+    if isinstance(node.value, bool | str):
+        return node.value
+    if isinstance(node.value, int | float):
+        return Decimal(ast.get_source_segment(text, node) or repr(node.value))
+    raise BadCondition(f"{ast.unparse(node)} is no number, text, true or false")
+
+
+class Active(Struct, frozen=True):
+    """The active states, ancestors included, as the library's `In()` wants to see them."""
+
+    ids: frozenset[str]
+    configuration: tuple["_Named", ...]
+    model: None = None
+
+
+class _Named(Struct, frozen=True):
+    id: str
+
+
+class Chart:
+    """The states of one declaration, and where its transitions lead."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        """Compile the declaration; names in it must resolve (`checks` sees to that)."""
+        self.rows: tuple[Transition, ...] = declaration.transitions
+        self.places: dict[str, Place] = {place.id: place for place in walk(declaration.states)}
+        self.leaves = tuple(name for name, place in self.places.items() if not place.state.states)
+        self.guards: dict[int, Guard] = {
+            index: Guard(row.when) for index, row in enumerate(self.rows) if row.when is not None
+        }
+        self._machine = _compile(declaration)
+        self._remembered: dict[tuple[Configuration, str, tuple[bool, ...]], Lead | None] = {}
+        self._active: dict[Configuration, Active] = {}
+        self._open: dict[Configuration, tuple[int, ...]] = {}
+        self.initial: Configuration = self.settle(self._machine(_Model(None)))
+
+    def active(self, configuration: Configuration) -> Active:
+        """The active leaves with their ancestors."""
+        if configuration not in self._active:
+            found = {name for leaf in configuration for name in (leaf, *self.places[leaf].above)}
+            named = tuple(_Named(f"s_{name}") for name in found)
+            _keep(self._active, configuration, Active(frozenset(found), named))
+        return self._active[configuration]
+
+    def open_rows(self, configuration: Configuration) -> tuple[int, ...]:
+        """The declared transitions that lead out of here: innermost source first, then file order.
+
+        Conditions are not looked at.
+        """
+        if configuration not in self._open:
+            active = self.active(configuration).ids
+            ranked = sorted(
+                (-max(len(self.places[name].above) for name in sources), index)
+                for index, row in enumerate(self.rows)
+                if (sources := active.intersection(row.sources))
+            )
+            _keep(self._open, configuration, tuple(index for _, index in ranked))
+        return self._open[configuration]
+
+    def lead(
+        self, configuration: Configuration, name: str, verdicts: Mapping[int, bool]
+    ) -> Lead | None:
+        """Where the transition of this name leads, given which conditions hold; None: nowhere.
+
+        `verdicts` by row, for the open rows of that name that have a condition.
+        """
+        key = (configuration, name, tuple(verdicts.values()))
+        try:
+            return self._remembered[key]
+        except KeyError:
+            lead = self.lead_anew(configuration, name, verdicts)
+            _keep(self._remembered, key, lead)
+            return lead
+
+    def lead_anew(
+        self, configuration: Configuration, name: str, verdicts: Mapping[int, bool]
+    ) -> Lead | None:
+        """The same, asked of the library."""
+        machine = self._machine(_Model(self._restored(configuration)))
+        taken = _Taken()
+        machine.add_listener(taken)  # type: ignore[no-untyped-call]
+        conditions: dict[str, Any] = {f"g{row}": verdicts.get(row, False) for row in self.guards}
+        try:
+            machine.send(f"t_{name}", **conditions)
+        except TransitionNotAllowed:
+            return None
+        row = self._row_of(taken, name, verdicts)
+        return Lead(row, self.settle(machine))
+
+    def settle(self, machine: StateChart[Any]) -> Configuration:
+        """The configuration a machine of the library rests in."""
+        values = {str(value).removeprefix("s_") for value in machine.configuration_values}
+        return tuple(leaf for leaf in self.leaves if leaf in values)
+
+    def ordered(self, states: Collection[str]) -> Configuration:
+        """These leaves in the order of the definition."""
+        return tuple(leaf for leaf in self.leaves if leaf in states)
+
+    def entered(self, state: str) -> Configuration:
+        """The configuration of a case that is put into this state from outside.
+
+        Other regions of a parallel ancestor stand at their initial state.
+        """
+        wanted = {state, *self.places[state].above}
+        return self.ordered(set(self._enter(self._roots(), wanted)))
+
+    def _roots(self) -> dict[str, State]:
+        return {place.id: place.state for place in self.places.values() if not place.above}
+
+    def _enter(self, states: Mapping[str, State], wanted: Collection[str]) -> Iterator[str]:
+        chosen = next((name for name in states if name in wanted), None) or first_of(states)
+        state = states[chosen]
+        if not state.states:
+            yield chosen
+        elif state.parallel:
+            for name, region in state.states.items():
+                yield from self._enter({name: region}, wanted)
+        else:
+            yield from self._enter(state.states, wanted)
+
+    def reachable(self, limit: int = 5000) -> tuple[Configuration, ...]:
+        """Every configuration that some transitions lead to, whatever their conditions say.
+
+        Raises `TooManyConfigurations`, naming the regions that multiply.
+        """
+        found: dict[Configuration, None] = {self.initial: None}
+        waiting = [self.initial]
+        while waiting:
+            configuration = waiting.pop()
+            for target in self._next(configuration):
+                if target not in found:
+                    found[target] = None
+                    waiting.append(target)
+            if len(found) > limit:
+                raise TooManyConfigurations(self._regions())
+        return tuple(found)
+
+    def _next(self, configuration: Configuration) -> Iterator[Configuration]:
+        rows = self.open_rows(configuration)
+        for index in rows:
+            name = self.rows[index].name
+            verdicts = {
+                row: row == index
+                for row in rows
+                if row in self.guards and self.rows[row].name == name
+            }
+            if lead := self.lead(configuration, name, verdicts):
+                yield lead.configuration
+
+    def _regions(self) -> str:
+        return ", ".join(
+            name
+            for name, place in self.places.items()
+            if place.above and self.places[place.above[-1]].state.parallel
+        )
+
+    @cached_property
+    def configurations(self) -> frozenset[Configuration]:
+        """All of them."""
+        return frozenset(self.reachable())
+
+    def ended(self, configuration: Configuration) -> bool:
+        """Is nothing more to come: is every active leaf final, or below a final state?"""
+        return all(
+            any(self.places[name].state.final for name in (leaf, *self.places[leaf].above))
+            for leaf in configuration
+        )
+
+    def mermaid(self) -> str:
+        """The diagram, as the library writes it, under the declared names."""
+        text = f"{self._machine:mermaid}"
+        text = re.sub(r"\b[st]_([a-z][a-z0-9_]*)", r"\1", text)
+        text = re.sub(r"\b[ST] (?=[a-z])", "", text)
+        return re.sub(r"\[g(\d+)\]", lambda found: f"[{self.rows[int(found[1])].when}]", text)
+
+    def _restored(self, configuration: Configuration) -> "OrderedSet[str] | str":
+        """The stored form of a configuration: every active state, ancestors before children."""
+        active = self.active(configuration).ids
+        names = [f"s_{name}" for name in self.places if name in active]
+        return names[0] if len(names) == 1 else OrderedSet(names)
+
+    def _row_of(self, taken: "_Taken", name: str, verdicts: Mapping[int, bool]) -> int:
+        assert len(taken.transitions) == 1, f"{name!r} fired in several regions"
+        source = str(taken.transitions[0].source.id).removeprefix("s_")
+        target = str(taken.transitions[0].target.id).removeprefix("s_")
+        for index, row in enumerate(self.rows):
+            if (
+                row.name == name
+                and source in row.sources
+                and target == row.to
+                and verdicts.get(index, index not in self.guards)
+            ):
+                return index
+        raise AssertionError(f"the library took {source!r} to {target!r}, which nobody declared")
+
+
+def first_of(states: Mapping[str, State]) -> str:
+    """The initial one of sibling states: the marked one, else the first."""
+    return next((name for name, state in states.items() if state.initial), next(iter(states)))
+
+
+class _Model:
+    """Where the library finds and leaves the stored state."""
+
+    def __init__(self, state: "OrderedSet[str] | str | None") -> None:
+        self.state = state
+
+
+class _Taken:
+    """Listens for the transition that the library takes."""
+
+    def __init__(self) -> None:
+        self.transitions: list[Any] = []
+
+    def after_transition(self, transition: Any) -> None:
+        if not transition.initial:
+            self.transitions.append(transition)
+
+
+def _compile(declaration: Declaration) -> type[StateChart[Any]]:
+    rows: dict[str, list[dict[str, str]]] = {}
+    for index, row in enumerate(declaration.transitions):
+        native = {"event": f"t_{row.name}", "target": f"s_{row.to}"}
+        if row.when is not None:
+            native["cond"] = f"g{index}"
+        for source in row.sources:
+            rows.setdefault(source, []).append(native)
+    states = {
+        f"s_{name}": _native(name, state, rows, initial=name == first_of(declaration.states))
+        for name, state in declaration.states.items()
+    }
+    text = yaml.safe_dump({"name": declaration.lifecycle, "states": states}, sort_keys=False)
+    machine: type[StateChart[Any]] = load(text, format="yaml")
+    machine.allow_event_without_transition = False
+    machine.catch_errors_as_events = False
+    return machine
+
+
+def _native(
+    name: str, state: State, rows: Mapping[str, list[dict[str, str]]], *, initial: bool
+) -> dict[str, object]:
+    native: dict[str, object] = {"initial": initial}
+    if state.final and not state.states:
+        native["final"] = True
+    if state.parallel:
+        native["parallel"] = True
+    if rows.get(name):
+        native["transitions"] = [dict(row) for row in rows[name]]
+    if state.states:
+        first = None if state.parallel else first_of(state.states)
+        native["states"] = {
+            f"s_{child}": _native(child, inner, rows, initial=child == first)
+            for child, inner in state.states.items()
+        }
+    return native
+
+
+def _keep(memory: dict[K, V], key: K, value: V) -> None:
+    if len(memory) >= REMEMBERED_MAX:
+        del memory[next(iter(memory))]
+    memory[key] = value

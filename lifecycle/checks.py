@@ -1,0 +1,853 @@
+"""Everything that can be wrong with definitions that are well-formed, all of it at once.
+
+First what each file says, name by name; then, where its names resolve, what its chart does: where
+cases can come, and whether every tool has exactly one word for each place. Last, what the files
+say of one another. Each rule is a generator of problems, in the order of the contract.
+"""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+from itertools import combinations, pairwise
+from typing import Final
+
+from msgspec import Struct
+
+from lifecycle.chart import (
+    RESERVED_FIELDS,
+    Active,
+    BadCondition,
+    Chart,
+    Configuration,
+    Guard,
+    first_of,
+)
+from lifecycle.connectors import Connector
+from lifecycle.declaration import Declaration, Field, Flow, Ignore, Place, State, walk
+from lifecycle.definition import HEAR_ONLY, UNREAD, Marks, listed, near
+from lifecycle.fields import NotThat, comparable, normalise
+from lifecycle.ownership import ELSEWHERE, Ownership
+from lifecycle.refusals import Problem
+from lifecycle.vocabulary import StatusField, Vocabulary
+
+CONFIGURATIONS_MAX: Final = 5000
+"""How many configurations a lifecycle may reach."""
+SHOWN_MAX: Final = 5
+"""How many configurations one message names."""
+
+RESERVED_COLLECTIONS: Final = frozenset(
+    {"tools", "messages", "drift", "notices", "events", "promises", "lifecycles", "problems"}
+    | {"schema", "health", "metrics", "static", "map", "sign-in"}
+)
+"""First parts of our own addresses."""
+
+OPEN: Final = "open"
+IGNORE: Final = "ignore"
+"""What a heard word may mean beside a transition."""
+
+Problems = Iterator[Problem]
+_Steps = Mapping[Configuration, Sequence[tuple[int, Configuration]]]
+
+
+class Source(Struct, frozen=True):
+    """A declaration, and where each part of it is written."""
+
+    declaration: Declaration
+    marks: Marks
+
+
+def check(
+    sources: Sequence[Source], connectors: Mapping[str, Connector], environment: Mapping[str, str]
+) -> list[Problem]:
+    """Find every problem of these definitions, in the order of files and lines.
+
+    Sources may be skimmed ones: then what is wrong in their shape is among the problems, and what
+    could follow from that is not. `connectors` by name; `environment` tells which secrets are
+    set. Definitions with nothing but warnings may run.
+    """
+    problems = [*_across(sources)]
+    for source in sources:
+        scope = _Scope(source, connectors, environment)
+        structure = [*_states(scope), *_transitions(scope)]
+        named = [problem for rule in _NAMES for problem in rule(scope)]
+        problems += [*source.marks.problems, *filter(scope.stands, [*structure, *named])]
+        if not source.marks.problems and all(problem.warning for problem in structure):
+            problems += _chart(scope)
+    return sorted(set(problems))
+
+
+class _Scope:
+    """One file with what its names can mean."""
+
+    def __init__(
+        self, source: Source, connectors: Mapping[str, Connector], environment: Mapping[str, str]
+    ) -> None:
+        self.declaration = source.declaration
+        self.problem = source.marks.problem
+        self.shape = source.marks.problems
+        self.connectors = connectors
+        self.environment = environment
+        self.places = walk(self.declaration.states)
+        self.states = {place.id: place for place in self.places}
+        self.tools = self.declaration.tools
+        self.owners = [*self.tools, *_domains(self.declaration)]
+        self.names = dict.fromkeys(row.name for row in self.declaration.transitions)
+        self.ownership = Ownership(self.declaration)
+
+    def known(self, path: str, kind: str, name: str, known: Collection[str]) -> Problems:
+        """Refuse a name that nothing has."""
+        skimmed = bool(self.shape) and not known
+        if name not in known and name != UNREAD and not skimmed:
+            yield self.problem(path, f"no {kind} '{name}'{near(name, known)}")
+
+    def stands(self, problem: Problem) -> bool:
+        """Tell whether a problem is one of its own, not around or inside a part of wrong shape."""
+        return not any(
+            _holds(problem.path, wrong.path) or _holds(wrong.path, problem.path)
+            for wrong in self.shape
+        )
+
+    def owner(self, path: str, name: str) -> Problems:
+        return self.known(path, "tool or domain", name, self.owners)
+
+    def connector(self, tool: str) -> Connector | None:
+        declared = self.tools.get(tool)
+        return self.connectors.get(declared.connector or "") if declared else None
+
+    def published(self, tool: str, status_field: str) -> tuple[str, ...] | None:
+        """Give the words that a product can show in this field, where it has published them."""
+        connector = self.connector(tool)
+        return connector.published(status_field, self.tools[tool].kinds) if connector else None
+
+
+# Several files.
+
+
+def _across(sources: Sequence[Source]) -> Problems:
+    """One thing has one name, and one name means one thing, in every file."""
+    said: dict[tuple[str, str], tuple[str | None, Marks]] = {}
+
+    def twice(source: Source, path: str, key: tuple[str, str], value: str | None) -> Problems:
+        first, marks = said.setdefault(key, (value, source.marks))
+        if first != value:
+            what, name = key
+            where = f"{marks.file}:{marks.line(path)}"
+            yield source.marks.problem(
+                path, f"the {what} of '{name}' is {value!r} here and {first!r} in {where}"
+            )
+
+    for source in sources:
+        declared, file = source.declaration, source.marks.file
+        for key, name in (("collection", declared.collection), ("lifecycle", declared.lifecycle)):
+            first = said.setdefault((key, name), (file, source.marks))[1]
+            if first is not source.marks:
+                yield source.marks.problem(key, f"{key} '{name}' is declared by {first.file} too")
+        for name, tool in declared.tools.items():
+            yield from twice(source, f"tools.{name}.title", ("title", name), tool.title)
+            connector = ("connector", name)
+            yield from twice(source, f"tools.{name}.connector", connector, tool.connector)
+
+
+# One file, name by name.
+
+
+def _heading(scope: _Scope) -> Problems:
+    declared = scope.declaration
+    if declared.collection in RESERVED_COLLECTIONS:
+        yield scope.problem(
+            "collection", f"'{declared.collection}' is an address of Statekeeper's own; rename it"
+        )
+    for index, name in enumerate(declared.opened_by):
+        yield from scope.owner(f"opened_by[{index}]", name)
+    current = [*scope.states, *declared.fields]
+    for old, new in declared.renamed.items():
+        path = f"renamed.{old}"
+        yield from scope.known(path, "state or field", new, current)
+        if old in current:
+            yield scope.problem(path, f"'{old}' is still declared; renamed is old: new")
+    for index, promise in enumerate(declared.promises):
+        if promise.tool is not None:
+            yield from scope.known(f"promises[{index}].tool", "tool", promise.tool, scope.tools)
+
+
+def _tools(scope: _Scope) -> Problems:
+    holders: dict[str, str] = {}
+    told = {flow.tool for flow in scope.declaration.flows}
+    for name, tool in scope.tools.items():
+        path = f"tools.{name}"
+        if tool.connector is not None:
+            known = scope.connectors
+            yield from scope.known(f"{path}.connector", "connector", tool.connector, known)
+        for index, domain in enumerate(tool.record_for):
+            at = f"{path}.record_for[{index}]"
+            holder = holders.setdefault(domain, name)
+            if holder != name:
+                yield scope.problem(at, f"'{holder}' is record_for '{domain}' already; one tool is")
+            if domain in scope.tools and domain != name:
+                yield scope.problem(at, f"domain '{domain}' has the name of a tool; rename one")
+        if name not in told:
+            yield scope.problem(path, f"no flow says how '{name}' is heard or told", warning=True)
+
+
+def _fields(scope: _Scope) -> Problems:
+    for name, field in scope.declaration.fields.items():
+        path = f"fields.{name}"
+        if name in RESERVED_FIELDS | {"true", "false"}:
+            yield scope.problem(path, f"'{name}' means something else in conditions; rename it")
+        if field.type == "choice" and not field.choices:
+            yield scope.problem(path, "a choice needs `choices: [...]`")
+        if field.type != "choice" and field.choices:
+            yield scope.problem(f"{path}.choices", f"a {field.type} has no choices")
+        if field.type != "money" and field.signed:
+            yield scope.problem(f"{path}.signed", f"only money is signed, not a {field.type}")
+        if isinstance(field.owner, str):
+            yield from scope.owner(f"{path}.owner", field.owner)
+            continue
+        for state, owner in field.owner.items():
+            at = f"{path}.owner.{state}"
+            yield from scope.known(at, "state", state, [*scope.states, ELSEWHERE])
+            yield from scope.owner(at, owner)
+
+
+def _states(scope: _Scope) -> Problems:
+    yield from _siblings(scope, "states", scope.declaration.states)
+    first: dict[str, str] = {}
+    for place in scope.places:
+        state, path = place.state, place.path
+        if first.setdefault(place.id, path) != path:
+            yield scope.problem(path, f"state '{place.id}' stands at {first[place.id]} too")
+        if place.id == HEAR_ONLY:
+            yield scope.problem(path, f"'{HEAR_ONLY}' means something else in words; rename it")
+        if state.owner is not None:
+            yield from scope.owner(f"{path}.owner", state.owner)
+        if not state.states and _is_bare(scope, place.id):
+            yield scope.problem(path, f"'{place.id}' has no owner; name a tool or a domain")
+        if state.final and state.states:
+            yield scope.problem(
+                f"{path}.final", f"'{place.id}' has states; final is for states without"
+            )
+        if state.parallel and not state.states:
+            yield scope.problem(
+                f"{path}.parallel", f"'{place.id}' has no states to run in parallel"
+            )
+        yield from (
+            _regions(scope, place)
+            if state.parallel
+            else _siblings(scope, f"{path}.states", state.states)
+        )
+
+
+def _is_bare(scope: _Scope, state: str) -> bool:
+    """Tell whether neither a state nor any around it names an owner, known or not."""
+    place = scope.states.get(state)
+    around = (*place.above, state) if place else ()
+    return bool(around) and not any(scope.states[name].state.owner for name in around)
+
+
+def _siblings(scope: _Scope, path: str, states: Mapping[str, State]) -> Problems:
+    if path == "states" and not states:
+        yield scope.problem(path, "no states; a lifecycle has at least one")
+    initial = [name for name, state in states.items() if state.initial]
+    for name in initial[1:]:
+        yield scope.problem(f"{path}.{name}.initial", f"'{initial[0]}' is initial already; one is")
+
+
+def _regions(scope: _Scope, place: Place) -> Problems:
+    for name, region in place.state.states.items():
+        if region.initial:
+            yield scope.problem(
+                f"{place.path}.states.{name}.initial",
+                f"every region of '{place.id}' is entered; initial says nothing here",
+                warning=True,
+            )
+
+
+def _transitions(scope: _Scope) -> Problems:
+    rows = scope.declaration.transitions
+    for index, row in enumerate(rows):
+        path = f"transitions[{index}]"
+        if row.name in {OPEN, IGNORE}:
+            yield scope.problem(f"{path}.name", f"'{row.name}' means something else in hears")
+        if not row.sources:
+            yield scope.problem(f"{path}.from", "no state to lead out of")
+        for at, source in _each(f"{path}.from", row.source):
+            yield from scope.known(at, "state", source, scope.states)
+            if source in scope.states and scope.states[source].state.final:
+                yield scope.problem(at, f"'{source}' is final and has no way out")
+            yield from _always_behind(scope, at, index, source)
+        yield from scope.known(f"{path}.to", "state", row.to, scope.states)
+        for at, maker in _each(f"{path}.by", row.by or ()):
+            yield from scope.owner(at, maker)
+        for at, field in _each(f"{path}.requires", row.requires):
+            yield from scope.known(at, "field", field, scope.declaration.fields)
+        if row.when is not None:
+            yield from _condition(scope, f"{path}.when", row.when)
+        if not row.makers and _is_bare(scope, row.to) and scope.states[row.to].state.states:
+            yield scope.problem(
+                f"{path}.to", f"'{row.to}' has not one owner; name it there, or here who may (`by`)"
+            )
+    yield from _in_two_regions(scope)
+
+
+def _always_behind(scope: _Scope, path: str, index: int, source: str) -> Problems:
+    """Refuse a row behind one of the same name and source that asks for no more than it."""
+    rows = scope.declaration.transitions
+    row = rows[index]
+    for earlier, other in enumerate(rows[:index]):
+        if other.name == row.name and source in other.sources and other.when in {None, row.when}:
+            same = "with the same condition" if other.when else "without a condition"
+            yield scope.problem(
+                path,
+                f"never taken from '{source}': transitions[{earlier}] stands before it, {same}",
+            )
+            return
+
+
+def _in_two_regions(scope: _Scope) -> Problems:
+    """One name in two regions of a parallel state would be two moves at once."""
+    held: dict[tuple[str, str], str] = {}
+    for index, row in enumerate(scope.declaration.transitions):
+        for at, source in _each(f"transitions[{index}].from", row.source):
+            if source not in scope.states:
+                continue
+            line = (*scope.states[source].above, source)
+            for outer, region in pairwise(line):
+                if not scope.states[outer].state.parallel:
+                    continue
+                other = held.setdefault((row.name, outer), region)
+                if other != region:
+                    yield scope.problem(
+                        at,
+                        f"'{row.name}' stands in two regions of '{outer}', '{other}' and "
+                        f"'{region}'; give each a name of its own",
+                    )
+
+
+def _condition(scope: _Scope, path: str, text: str) -> Problems:
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        strange = [node for node in ast.walk(tree) if not isinstance(node, _LANGUAGE)]
+        if strange:
+            said = ast.unparse(strange[0]) or type(strange[0]).__name__.lower()
+            yield scope.problem(path, f"no condition: '{said}' is not in its language; {_SPOKEN}")
+            return
+        guard = Guard(text)
+    except (BadCondition, SyntaxError, ValueError, ArithmeticError, RecursionError) as error:
+        yield scope.problem(path, f"no condition: {str(error) or text}")
+        return
+    fields = scope.declaration.fields
+    for name in guard.fields:
+        yield from scope.known(path, "field", name, fields)
+    for state in guard.states:
+        yield from scope.known(path, "state", state, scope.states)
+    if all(name in fields for name in guard.fields):
+        yield from _comparisons(scope, path, tree)
+
+
+_LANGUAGE: Final = (
+    *(ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator),
+    *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
+    *(ast.Call, ast.Name, ast.Constant, ast.expr_context),
+)
+"""What a condition is made of. The library takes a little more, and stumbles over some of it."""
+_SPOKEN: Final = "and, or, not, + - * /, comparisons by == != < <= > >=, and In('state') are"
+
+
+def _comparisons(scope: _Scope, path: str, tree: ast.Expression) -> Problems:
+    """Try each comparison on values of the declared types: some pairs can never be judged."""
+    fields = scope.declaration.fields
+    for pair in _pairs(tree):
+        text = ast.unparse(pair)
+        guard = Guard(text)
+        samples = {name: _sample(fields[name], text) for name in guard.fields}
+        verdict = guard.judge(samples, Active(frozenset(), ()))
+        if verdict.why is not None:
+            yield scope.problem(path, f"'{text}' can never hold: {verdict.why}")
+        match pair:
+            case ast.Compare(ast.Name(name), _, [ast.Constant(str(word))]) | ast.Compare(
+                ast.Constant(str(word)), _, [ast.Name(name)]
+            ) if name in fields and fields[name].type == "choice":
+                yield from scope.known(path, f"choice of '{name}'", word, fields[name].choices)
+
+
+def _pairs(tree: ast.Expression) -> Iterator[ast.Compare]:
+    """Take comparisons apart into pairs, and keep those of bare names and literals."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = pairwise((node.left, *node.comparators))
+            for (left, right), sign in zip(sides, node.ops, strict=True):
+                if isinstance(left, _BARE) and isinstance(right, _BARE):
+                    yield ast.Compare(left, [sign], [right])
+
+
+_BARE: Final = (ast.Name, ast.Constant)
+_SAMPLES: Final = {
+    "number": 1,
+    "date": "2026-05-04",
+    "datetime": "2026-05-04T14:03:11Z",
+    "email": "a@example.com",
+    "phone": "+12025550123",
+    "address": {"city": "Springfield"},
+    "boolean": True,
+    "case": "clients/C-7",
+}
+
+
+def _sample(field: Field, pair: str) -> object:
+    """Make up a value of a field's type; of money, in the currency that it is compared with."""
+    if field.type == "money":
+        currency = re.search(r"\b[A-Z]{3}\b", pair)
+        try:
+            return comparable(
+                "money", normalise("money", f"1 {currency[0] if currency else 'USD'}")
+            )
+        except NotThat:
+            return comparable("money", "1.00 USD")
+    if field.type in {"text", "choice"}:
+        return next(iter(field.choices), "text")
+    return comparable(field.type, _SAMPLES[field.type])  # type: ignore[arg-type]
+
+
+def _words(scope: _Scope) -> Problems:
+    for tool, status_fields in scope.declaration.words.items():
+        yield from scope.known(f"words.{tool}", "tool", tool, scope.tools)
+        for name, entries in status_fields.items():
+            path = f"words.{tool}.{name}"
+            meanings: dict[str, list[str]] = {}
+            for state, entry in entries.items():
+                if state == HEAR_ONLY:
+                    continue
+                yield from scope.known(f"{path}.{state}", "state", state, scope.states)
+                words = () if entry is None or isinstance(entry, bool) else entry
+                for at, word in _each(f"{path}.{state}", words):
+                    yield from _word(scope, at, tool, name, word)
+                    meanings.setdefault(word, []).append(state)
+                if isinstance(entry, tuple) and not entry:
+                    yield scope.problem(f"{path}.{state}", "no word; ~ where the tool is told none")
+            yield from _shared(scope, path, meanings)
+            yield from _unmapped(scope, tool, name, meanings)
+
+
+def _word(scope: _Scope, path: str, tool: str, status_field: str, word: str) -> Problems:
+    """Refuse a word that the product does not have."""
+    if not word:
+        yield scope.problem(path, "an empty word; ~ where the tool is told none")
+    elif (published := scope.published(tool, status_field)) is not None:
+        product = scope.tools[tool].title
+        if word not in published:
+            close = near(word, published) or f"; {listed(published)}"
+            yield scope.problem(path, f"{product} has no word '{word}'{close}")
+
+
+def _shared(scope: _Scope, path: str, meanings: Mapping[str, Sequence[str]]) -> Problems:
+    for word, states in meanings.items():
+        for state, count in Counter(states).items():
+            if count > 1:
+                yield scope.problem(f"{path}.{state}", f"'{word}' stands twice")
+        if len(set(states)) > 1:
+            yield scope.problem(
+                path,
+                f"'{word}' stands for {listed(states)}: a report of it may be ambiguous",
+                warning=True,
+            )
+
+
+def _unmapped(scope: _Scope, tool: str, status_field: str, words: Collection[str]) -> Problems:
+    heard = scope.declaration.hears.get(tool, {}).get(status_field, {})
+    published = scope.published(tool, status_field) or ()
+    left = [word for word in published if word not in words and word not in heard]
+    if left:
+        yield scope.problem(
+            f"words.{tool}.{status_field}", f"no meaning for {listed(left)}", warning=True
+        )
+
+
+def _hears(scope: _Scope) -> Problems:
+    for tool, status_fields in scope.declaration.hears.items():
+        yield from scope.known(f"hears.{tool}", "tool", tool, scope.tools)
+        for name, meanings in status_fields.items():
+            path = f"hears.{tool}.{name}"
+            worded = scope.declaration.words.get(tool, {})
+            if name not in worded:
+                yield scope.problem(
+                    path, f"no words for status field '{name}'{near(name, worded)}", warning=True
+                )
+            for word, meaning in meanings.items():
+                yield from _word(scope, f"{path}.{word}", tool, name, word)
+                yield from _meaning(scope, f"{path}.{word}", tool, meaning)
+
+
+def _meaning(scope: _Scope, path: str, tool: str, meaning: str | Ignore) -> Problems:
+    if isinstance(meaning, Ignore):
+        if not meaning.ignore:
+            yield scope.problem(f"{path}.ignore", "true is all it can be; else leave the word out")
+        if meaning.until is not None and not _is_day(meaning.until):
+            yield scope.problem(
+                f"{path}.until", f"'{meaning.until}' is no day; written like 2027-01-01"
+            )
+        return
+    if meaning in {OPEN, IGNORE}:
+        return
+    if meaning not in scope.names:
+        close = near(meaning, [*scope.names, OPEN, IGNORE])
+        yield scope.problem(path, f"no transition '{meaning}'{close}, nor open or ignore")
+        return
+    makers = {
+        maker
+        for row, may in zip(scope.declaration.transitions, scope.ownership.makers, strict=True)
+        if row.name == meaning
+        for maker in may
+    }
+    if tool not in makers:
+        yield scope.problem(
+            path,
+            f"'{tool}' may not '{meaning}' ({listed(sorted(makers))} may): it will be drift",
+            warning=True,
+        )
+
+
+def _reads(scope: _Scope) -> Problems:
+    for tool, names in scope.declaration.reads.items():
+        yield from scope.known(f"reads.{tool}", "tool", tool, scope.tools)
+        told: dict[str, str] = {}
+        for field, name in names.items():
+            path = f"reads.{tool}.{field}"
+            yield from scope.known(path, "field", field, scope.declaration.fields)
+            if told.setdefault(name, field) != field:
+                yield scope.problem(path, f"'{name}' is told for '{told[name]}' already")
+
+
+def _reactions(scope: _Scope) -> Problems:
+    told = {flow.tool for flow in scope.declaration.flows if flow.direction == "out"}
+    first: dict[str, int] = {}
+    for index, reaction in enumerate(scope.declaration.reactions):
+        path = f"reactions[{index}]"
+        if first.setdefault(reaction.name, index) != index:
+            at = f"reactions[{first[reaction.name]}]"
+            yield scope.problem(f"{path}.name", f"{at} is called '{reaction.name}' already")
+        yield from scope.known(f"{path}.after", "transition", reaction.after, scope.names)
+        yield from scope.known(f"{path}.tell", "tool", reaction.tell, scope.tools)
+        for at, field in _each(f"{path}.with", reaction.fields):
+            yield from scope.known(at, "field", field, scope.declaration.fields)
+        if reaction.tell in scope.tools and reaction.tell not in told:
+            yield scope.problem(
+                f"{path}.tell", f"'{reaction.tell}' cannot be told: it has no flow of direction out"
+            )
+
+
+def _flows(scope: _Scope) -> Problems:
+    told: dict[str, int] = {}
+    for index, flow in enumerate(scope.declaration.flows):
+        path = f"flows[{index}]"
+        yield from scope.known(f"{path}.tool", "tool", flow.tool, scope.tools)
+        if flow.direction == "out" and told.setdefault(flow.tool, index) != index:
+            at = f"flows[{told[flow.tool]}]"
+            yield scope.problem(path, f"{at} tells '{flow.tool}' already; one flow does")
+        for key, value in (("url", flow.url), ("secret", flow.secret)):
+            if value is not None and not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
+                yield scope.problem(
+                    f"{path}.{key}", f"write env:NAME; a {key} does not belong in a definition"
+                )
+        if flow.every is not None and not (_DURATION.fullmatch(flow.every) or _is_cron(flow.every)):
+            yield scope.problem(
+                f"{path}.every", f"'{flow.every}' is neither a duration nor a five-field cron line"
+            )
+        if flow.rate is not None and not _RATE.fullmatch(flow.rate):
+            yield scope.problem(f"{path}.rate", f"'{flow.rate}' is no rate like 10 per second")
+        if flow.steward is None:
+            yield scope.problem(path, "no steward answers for this flow", warning=True)
+        yield from _webhook(scope, path, flow)
+
+
+def _webhook(scope: _Scope, path: str, flow: Flow) -> Problems:
+    """Ask for an address to send to, and a secret to sign or verify with."""
+    connector = scope.connector(flow.tool)
+    writes = connector is not None and connector.write is not None
+    if flow.how != "webhook":
+        return
+    if flow.direction == "out" and not writes:
+        if flow.url is None:
+            yield scope.problem(path, "no url to send to; write url: env:NAME")
+        elif not scope.environment.get(_variable(flow.url)):
+            yield scope.problem(f"{path}.url", f"{_variable(flow.url)} is not set", warning=True)
+    if flow.direction == "out" and writes:
+        return
+    if connector and connector.signature and connector.signature.none and flow.direction == "in":
+        return
+    secret = flow.secret or f"env:STATEKEEPER_{flow.tool.upper()}_SECRET"
+    if not scope.environment.get(_variable(secret)):
+        at = f"{path}.secret" if flow.secret else path
+        yield scope.problem(
+            at, f"the webhook's secret {_variable(secret)} is not set", warning=True
+        )
+
+
+_NAMES: Final = (_heading, _tools, _fields, _words, _hears, _reads, _reactions, _flows)
+
+
+# What the chart does.
+
+
+def _chart(scope: _Scope) -> Problems:
+    declared = scope.declaration
+    chart = Chart(declared)
+    found = _explore(chart)
+    if len(found) > CONFIGURATIONS_MAX:
+        regions = [name for name, place in scope.states.items() if _is_region(scope, place)]
+        yield scope.problem(
+            "states",
+            f"more than {CONFIGURATIONS_MAX:,} configurations are reachable, because "
+            f"{listed(regions)} multiply; give one a lifecycle of its own",
+        )
+        return
+    active = [chart.active(configuration).ids for configuration in found]
+    yield from _unreachable(scope, frozenset().union(*active))
+    yield from _traps(scope, chart, found)
+    yield from _circles(scope, chart, found)
+    yield from _openers(scope, chart)
+    yield from _owners_at_once(scope, active)
+    vocabulary = Vocabulary(declared, chart)
+    for field in vocabulary.status_fields:
+        if all(state in scope.states for state in field.entries):
+            yield from _one_word(scope, vocabulary, field, found)
+
+
+def _is_region(scope: _Scope, place: Place) -> bool:
+    return bool(place.above) and scope.states[place.above[-1]].state.parallel
+
+
+def _explore(chart: Chart) -> _Steps:
+    """Find every configuration that transitions can lead to, and give up just above the limit."""
+    found: dict[Configuration, Sequence[tuple[int, Configuration]]] = {}
+    waiting = [chart.initial]
+    while waiting and len(found) <= CONFIGURATIONS_MAX:
+        configuration = waiting.pop()
+        if configuration not in found:
+            found[configuration] = [*steps(chart, configuration)]
+            waiting += [target for _, target in found[configuration]]
+    return found
+
+
+def steps(chart: Chart, configuration: Configuration) -> Iterator[tuple[int, Configuration]]:
+    """List the rows that can be taken here, and where each leads, whatever conditions say.
+
+    The same as the library says, in a small part of its time, as thousands of configurations
+    want it: all in the innermost compound state around both ends is left, and what the target
+    enters there is entered.
+    """
+    active = chart.active(configuration).ids
+    decided: set[str] = set()
+    for index in chart.open_rows(configuration):
+        row = chart.rows[index]
+        if row.name in decided:
+            continue
+        if index not in chart.guards:
+            decided.add(row.name)
+        source = max(active.intersection(row.sources), key=lambda one: len(chart.places[one].above))
+        within = _around(chart, source, row.to)
+        yield (
+            index,
+            chart.ordered(
+                {leaf for leaf in configuration if not within <= {*chart.places[leaf].above}}
+                | {leaf for leaf in chart.entered(row.to) if within <= {*chart.places[leaf].above}}
+            ),
+        )
+
+
+def _around(chart: Chart, source: str, target: str) -> frozenset[str]:
+    """Name the innermost compound state that holds both; nothing stands for the whole chart."""
+    above = chart.places[target].above
+    shared = [
+        name
+        for name in chart.places[source].above
+        if name in above and not chart.places[name].state.parallel
+    ]
+    return frozenset(shared[-1:])
+
+
+def _unreachable(scope: _Scope, reached: Collection[str]) -> Problems:
+    for place in scope.places:
+        inside = not place.above or place.above[-1] in reached
+        if place.id not in reached and inside:
+            yield scope.problem(
+                place.path, f"'{place.id}' is never reached; no transition leads there"
+            )
+
+
+def _traps(scope: _Scope, chart: Chart, found: _Steps) -> Problems:
+    """From every state a final one can be reached, beside it or around it, not in other regions."""
+    finals = [leaf for leaf in chart.leaves if scope.states[leaf].state.final]
+    if not finals:
+        yield scope.problem("states", "no state is final; mark where cases end with final: true")
+        return
+    before: dict[Configuration, list[Configuration]] = {}
+    for configuration, taken in found.items():
+        for _, target in taken:
+            before.setdefault(target, []).append(configuration)
+    ending: set[str] = set()
+    for final in finals:
+        ends = {configuration for configuration in found if final in configuration}
+        waiting = [*ends]
+        while waiting:
+            nearer = [one for one in before.get(waiting.pop(), ()) if one not in ends]
+            ends.update(nearer)
+            waiting += nearer
+        ending |= {leaf for one in ends for leaf in one if not _side_by_side(scope, leaf, final)}
+    for leaf in chart.leaves:
+        if leaf not in ending and any(leaf in configuration for configuration in found):
+            yield scope.problem(
+                scope.states[leaf].path,
+                f"'{leaf}' reaches no final state; add a transition out, or final: true",
+            )
+
+
+def _side_by_side(scope: _Scope, one: str, other: str) -> bool:
+    """Tell whether two states stand in different regions of one parallel state."""
+    shared = [name for name in scope.states[one].above if name in scope.states[other].above]
+    return one != other and bool(shared) and scope.states[shared[-1]].state.parallel
+
+
+def _circles(scope: _Scope, chart: Chart, found: _Steps) -> Problems:
+    """Transitions that are made by themselves must not lead back to where they began."""
+    auto = {
+        configuration: [(row, target) for row, target in taken if chart.rows[row].auto]
+        for configuration, taken in found.items()
+    }
+    circling: dict[int, None] = {}
+    for begin, first in auto.items():
+        for row, target in first:
+            passed, waiting = {target}, [target]
+            while waiting and begin not in passed:
+                further = [one for _, one in auto[waiting.pop()] if one not in passed]
+                passed.update(further)
+                waiting += further
+            if begin in passed:
+                circling[row] = None
+    names = listed(f"'{chart.rows[row].name}'" for row in sorted(circling))
+    for row in sorted(circling):
+        yield scope.problem(
+            f"transitions[{row}].auto", f"goes round for ever: {names} are all auto"
+        )
+
+
+def _openers(scope: _Scope, chart: Chart) -> Problems:
+    first = first_of(scope.declaration.states)
+    owners = {scope.ownership.states[leaf] for leaf in chart.initial}
+    if scope.declaration.opened_by or scope.ownership.states[first]:
+        return
+    if len(owners) != 1 or None in owners:
+        yield scope.problem(
+            scope.states[first].path,
+            f"cases begin in '{first}', which has not one owner; name it, or `opened_by: [tools]`",
+        )
+
+
+def _owners_at_once(scope: _Scope, together: Collection[Collection[str]]) -> Problems:
+    """Whoever may set a field must be clear in every place a case can be in."""
+    for name, field in scope.declaration.fields.items():
+        if isinstance(field.owner, str):
+            continue
+        path = f"fields.{name}.owner"
+        entries = {state: owner for state, owner in field.owner.items() if state != ELSEWHERE}
+        for (one, owner), (other, another) in combinations(entries.items(), 2):
+            differ = scope.ownership.tool(owner) != scope.ownership.tool(another)
+            if differ and any(one in active and other in active for active in together):
+                yield scope.problem(
+                    f"{path}.{other}", f"'{one}' and '{other}' can be active at once; one owner"
+                )
+        if ELSEWHERE not in field.owner:
+            bare = [active for active in together if not any(state in active for state in entries)]
+            if bare:
+                yield scope.problem(
+                    path, f"nobody owns '{name}' in other states; add \"*\": owner", warning=True
+                )
+
+
+def _one_word(
+    scope: _Scope,
+    vocabulary: Vocabulary,
+    field: StatusField,
+    reachable: Collection[Configuration],
+) -> Problems:
+    """Exactly one entry applies wherever a case can be."""
+    path = f"words.{field.tool}.{field.name}"
+    silent: list[str] = []
+    clashes: dict[tuple[str, ...], str] = {}
+    for configuration in reachable:
+        applying = vocabulary.entries_for(field, configuration)
+        if not applying:
+            silent.append("+".join(configuration))
+        elif len(applying) > 1:
+            clashes.setdefault(applying, "+".join(configuration))
+    if silent:
+        more = f" and {len(silent) - SHOWN_MAX} more" if len(silent) > SHOWN_MAX else ""
+        yield scope.problem(
+            path, f"no word for {listed(silent[:SHOWN_MAX])}{more}; ~ where the tool is told none"
+        )
+    for states, where in clashes.items():
+        yield scope.problem(
+            f"{path}.{states[-1]}",
+            f"{listed(states)} all have a word in '{where}'; words come from one region",
+        )
+
+
+# Small grammars.
+
+_DURATION: Final = re.compile(r"[1-9][0-9]{0,5} (second|minute|hour|day|week)s?")
+_RATE: Final = re.compile(r"[1-9][0-9]{0,5} per (second|minute|hour|day)")
+_CRON: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_CRON_NAMES: Final = (
+    *((),) * 3,
+    ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+    ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
+)
+
+
+def _is_cron(line: str) -> bool:
+    """Minute, hour, day, month, weekday: numbers or names, ranges, lists and steps."""
+    parts = line.lower().split()
+    return len(parts) == len(_CRON) and all(
+        _is_cron_item(item, *bounds, names)
+        for part, bounds, names in zip(parts, _CRON, _CRON_NAMES, strict=True)
+        for item in part.split(",")
+    )
+
+
+def _is_cron_item(item: str, low: int, high: int, names: Sequence[str]) -> bool:
+    number = "|".join(("[0-9]{1,2}", *names))
+    found = re.fullmatch(rf"(?:\*|({number})(?:-({number}))?)(?:/([1-9][0-9]?))?", item)
+    if found is None:
+        return False
+    ends = [
+        names.index(end) + low if end in names else int(end) for end in found.groups()[:2] if end
+    ]
+    return all(low <= end <= high for end in ends) and ends == sorted(ends)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _holds(path: str, other: str) -> bool:
+    """Tell whether one path is another's, or of something around it."""
+    return f"{other}.".startswith((f"{path}.", f"{path}["))
+
+
+def _variable(value: str) -> str:
+    return value.removeprefix("env:")
+
+
+def _domains(declared: Declaration) -> list[str]:
+    return [domain for tool in declared.tools.values() for domain in tool.record_for]
+
+
+def _each(path: str, value: str | tuple[str, ...]) -> list[tuple[str, str]]:
+    """One or several, each with its path."""
+    if isinstance(value, str):
+        return [(path, value)]
+    return [(f"{path}[{index}]", item) for index, item in enumerate(value)]

@@ -1,0 +1,193 @@
+"""How a product speaks, as data: one file in `connectors/` of the definitions, and no code.
+
+Here it is only read. Expressions (JMESPath) and templates stay text; whoever hears and tells
+evaluates them, within bounds.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from lifecycle.declaration import Duration
+from lifecycle.definition import Marks, listed, near, read_as
+from lifecycle.refusals import BadDefinition, Problem
+
+ConnectorId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+"""The name of the file, as tools give it in `connector`."""
+
+PARTS: Final = ("signature", "timestamp", "id")
+"""What can be read out of where a signature is written."""
+
+
+class Signature(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a webhook proves where it comes from: where it is signed, what, and with what."""
+
+    header: str | None = None
+    """The header that carries the signature; it may end in `*`."""
+    query: str | None = None
+    """The parameter of the address that carries it."""
+    body: str | None = None
+    """JMESPath to it in the body."""
+    basic: bool = False
+    """HTTP Basic instead: the secret is `user:password`."""
+    none: bool = False
+    """Not signed; the flow then needs a path token that nobody can guess."""
+    reads: str = "{signature}"
+    """How it is written, of {signature}, {timestamp} and {id}; unknown parts are skipped."""
+    signs: str = "{body}"
+    """What is signed, of {method}, {url}, {timestamp}, {id}, {body}, {secret}, {JMESPath}."""
+    timestamp: str | None = None
+    """A header that carries the time, where the signature's own does not."""
+    id: str | None = None
+    """A header that carries the id, likewise."""
+    mac: Literal["hmac", "digest"] = "hmac"
+    algorithm: Literal["sha256", "sha1"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    secret: Literal["plain", "base64"] = "plain"  # noqa: S105 - how, not what
+    """How the secret itself is written; before base64 a prefix such as `whsec_` is dropped."""
+    tolerance: Duration | None = None
+    """How old a signed timestamp may be."""
+
+
+class Header(Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that stands in a header instead of the body."""
+
+    header: str
+
+
+class Amount(Struct, frozen=True, forbid_unknown_fields=True):
+    """Money that a product keeps in two places, each a JMESPath."""
+
+    amount: str
+    currency: str
+    minor: bool = False
+    """The amount counts the currency's smallest units, such as cents."""
+
+
+class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the product wants to read back once a message is kept."""
+
+    status: Annotated[int, Meta(ge=200, le=299)] = 200
+    body: str = ""
+
+
+class Handshake(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a product introduces itself: it sends something that it wants to read back."""
+
+    header: str | None = None
+    """A header; a request with it is answered with the same header."""
+    query: str | None = None
+    """A parameter of the address; its value is answered as the body."""
+    body: str | None = None
+    """JMESPath; a body in which it finds something is answered with what it found."""
+
+
+class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to ask for the record that a webhook only names (REST or GraphQL).
+
+    In `url`, `headers` and `body` stand {JMESPath} of the message and {env:NAME}. What comes back
+    takes its place beside the message as `record`, where the other expressions find it.
+    """
+
+    url: str
+    method: Literal["GET", "POST"] = "GET"
+    headers: dict[str, str] = {}
+    body: str | None = None
+    record: str = "@"
+    """JMESPath to the record in what is answered."""
+
+
+class Write(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the product itself is told.
+
+    In `url`, `headers` and `body` stand {JMESPath} of the notice and {env:NAME}.
+    """
+
+    url: str
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: dict[str, str] = {}
+    body: str | None = None
+    success: str | tuple[str, ...] = "2xx"
+    """Statuses that mean it was taken: exact, or a class such as `2xx`."""
+
+
+class Connector(Struct, frozen=True, forbid_unknown_fields=True):
+    """How one product speaks: its signature, its messages, its words."""
+
+    connector: ConnectorId
+    title: str
+    answer_within: Duration | None = None
+    """How long the product waits for its answer."""
+    signature: Signature | None = None
+    """Without one, webhooks are refused; a product that does not sign says `none: true`."""
+    messages: str = "@"
+    """JMESPath to the message, or the list of messages, in one body."""
+    id: str | tuple[str, ...] | Header | None = None
+    """What tells one message from another: JMESPath, several taken together, or a header."""
+    occurred_at: str | None = None
+    """JMESPath to the time: RFC 3339, Unix seconds or milliseconds."""
+    kind: str | None = None
+    """The kind of the reference: JMESPath, or a literal in quotes."""
+    ref: str | None = None
+    """JMESPath to the product's own id of the record."""
+    status_field: str | None = None
+    """JMESPath, or a literal in quotes."""
+    word: str | None = None
+    """JMESPath to the word in the status field."""
+    fields: dict[str, str | Amount] = {}
+    """Canonical field → JMESPath."""
+    answer: Answer = Answer()
+    handshake: Handshake | None = None
+    fetch: Fetch | None = None
+    write: Write | None = None
+    vocabulary: dict[str, tuple[str, ...]] = {}
+    """The words a product has published, by kind of record or by status field."""
+
+    def published(self, status_field: str, kinds: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Give the words that a status field can show for these kinds; None: not published.
+
+        A vocabulary by status field speaks for that field. One by kind speaks for the field that
+        the product reports under a fixed name.
+        """
+        if status_field in self.vocabulary:
+            return self.vocabulary[status_field]
+        known = [kind for kind in kinds if kind in self.vocabulary]
+        if not known or self.status_field not in {f"'{status_field}'", f'"{status_field}"'}:
+            return None
+        return tuple(dict.fromkeys(word for kind in known for word in self.vocabulary[kind]))
+
+
+def read_connector(content: bytes, file: str) -> tuple[Connector, Marks]:
+    """Read a connector's file; raises BadDefinition with all that is wrong in it."""
+    connector, marks = read_as(Connector, content, file)
+    if problems := tuple(sorted(_doubts(connector, marks))):
+        raise BadDefinition(problems)
+    return connector, marks
+
+
+def _doubts(connector: Connector, marks: Marks) -> Iterator[Problem]:
+    signature, handshake = connector.signature, connector.handshake
+    if signature is not None:
+        places = {
+            "header": signature.header,
+            "query": signature.query,
+            "body": signature.body,
+            "basic": signature.basic,
+            "none": signature.none,
+        }
+        yield from _one_of("signature", places, marks)
+        for part in re.findall(r"\{(.*?)\}", signature.reads):
+            if part not in PARTS:
+                message = f"no part '{{{part}}}'{near(part, PARTS)}; {listed(PARTS)}"
+                yield marks.problem("signature.reads", message)
+    if handshake is not None:
+        places = {"header": handshake.header, "query": handshake.query, "body": handshake.body}
+        yield from _one_of("handshake", places, marks)
+
+
+def _one_of(path: str, places: Mapping[str, object], marks: Marks) -> Iterator[Problem]:
+    named = [name for name, said in places.items() if said]
+    if len(named) != 1:
+        yield marks.problem(path, f"names {listed(named)}; one of {listed(places)} is wanted")

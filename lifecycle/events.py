@@ -1,0 +1,250 @@
+"""What is recorded, each with its own stable topic.
+
+An event carries all that explains it, so history stays readable when the definition moves on.
+Recorded events are patient with the future: unknown members are let through, new ones have
+defaults. Personal values stand apart from the others (`personal`): they are sealed before they are
+stored, and read `erased` once their key is gone.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+Value = Any
+"""A canonical value, as `fields.normalise` gives it; None forgets what was known."""
+
+ERASED = "erased"
+"""What a personal value reads once its key is gone."""
+
+
+class Asker(Struct, frozen=True, omit_defaults=True):
+    """Who is asking: a tool or a member of staff, and with which key."""
+
+    tool: str | None = None
+    staff: str | None = None
+    key: str | None = None
+    read_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """The tool's id or the person's name."""
+        return self.tool or self.staff or "statekeeper"
+
+
+class Condition(Struct, frozen=True):
+    """What a transition's condition was, and the values it saw."""
+
+    when: str
+    values: dict[str, Value]
+
+
+class DefinitionMark(Struct, frozen=True):
+    """Which text of the definition decided."""
+
+    version: int
+    digest: str
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One recorded fact."""
+
+    TOPIC: ClassVar[str]
+
+    recorded_at: datetime
+    """When it was recorded, UTC."""
+    by: Asker
+
+
+class CaseEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A change of a case; its version is its place in the case's stream."""
+
+    time: datetime
+    """When it happened: as claimed, but never before the change it follows, nor after now."""
+    reason: str | None = None
+    override: bool = False
+    """Staff acted in a tool's place."""
+    message: str | None = None
+    """The message that caused it."""
+
+
+class Valued(CaseEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A change that may set fields."""
+
+    fields: dict[str, Value] = {}
+    personal: dict[str, Value] = {}
+
+
+class CaseOpened(Valued, frozen=True, kw_only=True, omit_defaults=True):
+    """A case began."""
+
+    TOPIC = "case.opened.v1"
+
+    lifecycle: str
+    definition: DefinitionMark
+    to: tuple[str, ...]
+    references: dict[str, tuple[str, ...]] = {}
+    rule: str = ""
+
+
+class CaseAdopted(CaseOpened, frozen=True, kw_only=True, omit_defaults=True):
+    """A case already under way was taken in, in the state it was in."""
+
+    TOPIC = "case.adopted.v1"
+
+
+class TransitionMade(
+    Valued, frozen=True, kw_only=True, omit_defaults=True, rename={"left": "from"}
+):
+    """A case moved."""
+
+    TOPIC = "case.transition-made.v1"
+
+    transition: str
+    left: tuple[str, ...]
+    to: tuple[str, ...]
+    definition: DefinitionMark
+    rule: str
+    """Why this asker might."""
+    condition: Condition | None = None
+    auto: bool = False
+
+
+class FieldsSet(Valued, frozen=True, kw_only=True, omit_defaults=True):
+    """Facts about a case became known, changed, or were forgotten (null)."""
+
+    TOPIC = "case.fields-set.v1"
+
+
+class ReferenceTaken(CaseEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool's own id of this case became known."""
+
+    TOPIC = "case.reference-taken.v1"
+
+    tool: str
+    kind: str
+    """Empty for the tool's main kind."""
+    ref: str
+
+
+class ReferenceReleased(ReferenceTaken, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool's id no longer means this case."""
+
+    TOPIC = "case.reference-released.v1"
+
+
+class StateCorrected(
+    CaseEvent, frozen=True, kw_only=True, omit_defaults=True, rename={"left": "from"}
+):
+    """Staff put a case where it really is."""
+
+    TOPIC = "case.state-corrected.v1"
+
+    left: tuple[str, ...]
+    to: tuple[str, ...]
+    definition: DefinitionMark
+
+
+class Erased(CaseEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """The personal values of a case were made unreadable for good."""
+
+    TOPIC = "case.erased.v1"
+
+
+class Refused(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody asked what may not be; stands beside the case and does not change it."""
+
+    TOPIC = "case.refused.v1"
+
+    asked: str
+    """The transition, or the names of the fields."""
+    code: str
+    detail: str
+    state: tuple[str, ...]
+    case_version: int
+    times: int = 1
+    """How often the very same was refused so far, while the case stood at this version.
+
+    Written for each of the first ten, then for every tenth, past a hundred for every hundredth.
+    """
+
+
+class ReferenceHeld(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """In a reference's own stream: which case it means from now on."""
+
+    TOPIC = "reference.held.v1"
+
+    case: str
+
+
+class ReferenceFreed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """In a reference's own stream: it means no case any more."""
+
+    TOPIC = "reference.freed.v1"
+
+
+class Answered(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What an idempotency key was used for, and what the answer was about."""
+
+    TOPIC = "request.answered.v1"
+
+    content: str
+    """Digest of method, path, body and `If-Match`."""
+    case: str
+    version: int
+    """The case's version after everything that the ask caused."""
+    event_version: int
+    """The version of the event that was asked for."""
+    status: int
+
+
+class KeyIssued(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool or a member of staff was given a key; only its digest is kept."""
+
+    TOPIC = "key.issued.v1"
+
+    digest: str
+    """SHA-256 of the secret part, hex."""
+    tool: str | None = None
+    staff: str | None = None
+    read_only: bool = False
+
+
+class KeyRevoked(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A key is no longer honoured."""
+
+    TOPIC = "key.revoked.v1"
+
+
+class DefinitionAdopted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A definition became the one that decides; its full text is kept."""
+
+    TOPIC = "definition.adopted.v1"
+
+    lifecycle: str
+    version: int
+    digest: str
+    text: str
+
+
+EVENTS: tuple[type[Event], ...] = (
+    CaseOpened, CaseAdopted, TransitionMade, FieldsSet, ReferenceTaken, ReferenceReleased,
+    StateCorrected, Erased, Refused, ReferenceHeld, ReferenceFreed, Answered, KeyIssued,
+    KeyRevoked, DefinitionAdopted,
+)  # fmt: skip
+"""Everything that can stand in the log."""
+
+BY_TOPIC: Mapping[str, type[Event]] = {event.TOPIC: event for event in EVENTS}
+
+
+class Entry(Struct, frozen=True):
+    """An event at its place in the log."""
+
+    stream: str
+    """Named in plain text, like `case:jobs/J-1042`."""
+    version: int
+    """Its place in the stream, from 1."""
+    event: Event
+    position: int = 0
+    """Its place in the whole log; 0 until it is committed."""

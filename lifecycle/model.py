@@ -1,0 +1,75 @@
+"""A lifecycle: one adopted declaration with everything that is derived from it once."""
+
+import hashlib
+from functools import cached_property
+
+from lifecycle.chart import Chart
+from lifecycle.declaration import Declaration, Field, meaning, seconds
+from lifecycle.events import DefinitionMark
+from lifecycle.ownership import Ownership
+from lifecycle.vocabulary import Vocabulary
+
+
+class Lifecycle:
+    """The declared model that governs the cases of one collection."""
+
+    def __init__(self, declaration: Declaration, text: str = "") -> None:
+        """Derive the rest; `checks` has found the declaration sound."""
+        self.declaration = declaration
+        self.text = text
+        """The definition as it was written."""
+        self.name = declaration.lifecycle
+        self.collection = declaration.collection
+        self.chart = Chart(declaration)
+        self.ownership = Ownership(declaration)
+        self.vocabulary = Vocabulary(declaration, self.chart)
+        self.mark = DefinitionMark(
+            declaration.version, hashlib.sha256(meaning(declaration)).hexdigest()[:16]
+        )
+        self.personal = frozenset(
+            name for name, field in declaration.fields.items() if field.personal
+        )
+        self.limits = {
+            name: seconds(place.state.within)
+            for name, place in self.chart.places.items()
+            if place.state.within
+        }
+        """State → how many seconds a case may stay in it."""
+
+    @cached_property
+    def autos(self) -> bool:
+        """Is any transition made without being asked for?"""
+        return any(row.auto for row in self.chart.rows)
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The canonical data model."""
+        return self.declaration.fields
+
+    @cached_property
+    def transitions(self) -> frozenset[str]:
+        """The names of all declared transitions."""
+        return frozenset(row.name for row in self.chart.rows)
+
+    def main_kind(self, tool: str) -> str:
+        """The kind of reference that needs no name; empty where the tool declares none."""
+        kinds = self.declaration.tools[tool].kinds
+        return kinds[0] if kinds else ""
+
+    def readable(self, tool: str) -> frozenset[str]:
+        """The fields that a tool may see: all but the personal ones it neither owns nor reads."""
+        return self._readable[tool]
+
+    @cached_property
+    def _readable(self) -> dict[str, frozenset[str]]:
+        reads = self.declaration.reads
+        return {
+            tool: frozenset(
+                name
+                for name, field in self.fields.items()
+                if not field.personal
+                or name in reads.get(tool, {})
+                or tool in self.ownership.field_owners(name)
+            )
+            for tool in self.declaration.tools
+        }

@@ -1,0 +1,623 @@
+"""The log in a schema of a PostgreSQL database.
+
+The library's recorder, with what stands against it in the facts mended: an advisory lock instead
+of a lock on the table, an append in one round trip, no wait without an end, a commit in doubt
+settled by looking, events that know their position.
+"""
+
+import functools
+import hashlib
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from queue import Empty, LifoQueue
+from threading import Lock
+from typing import Any, LiteralString
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+import psycopg
+from eventsourcing import postgres as library
+from eventsourcing.persistence import BaseInfrastructureFactory, Notification
+from eventsourcing.utils import Environment, EnvType
+from psycopg import sql
+from psycopg.abc import RV, PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
+
+from lifecycle.log import (
+    SCHEMA_VERSION,
+    TAIL_MAX,
+    BadDatabase,
+    Batch,
+    Recorder,
+    checked,
+    known_schema,
+    refused_twice,
+)
+from lifecycle.refusals import StorageUnavailable
+
+CONNECT_SECONDS_MAX = 2
+"""The least that psycopg takes; a server that is down refuses at once."""
+
+ANSWER_SECONDS_MAX = 5.0
+"""How long the server may take to answer; after that the connection is dropped."""
+
+SETTLE_SECONDS_MAX = 5.0
+"""How long to look for what became of a commit whose answer did not come."""
+
+SETTLE_PAUSE_SECONDS = 0.1
+"""Between two attempts to reach a server that has gone away."""
+
+READERS_MAX = 8
+"""Connections that read; who comes when all are busy waits for one."""
+
+SESSION = {"default_transaction_isolation": "read committed"}
+"""What every connection sets, whatever the database's default is."""
+
+TRANSACTION_TIMEOUT_SINCE = 17_00_00
+"""Older servers know no limit for a transaction as a whole."""
+
+POSITION_MAX = 2**63 - 1
+
+OUR_TABLES = {"stored_events", "vault", "meta"}
+
+Values = Sequence[Any]
+
+# An append is a function: it takes the lock when all of the batch has arrived, so that whoever is
+# frozen or cut off while sending keeps nobody out; it is one statement, so that all limits of the
+# server hold for the whole of it; and it costs what the INSERT costs.
+TABLES = """
+CREATE SCHEMA IF NOT EXISTS {schema};
+CREATE TABLE IF NOT EXISTS {schema}.stored_events (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    originator_id text COLLATE "C" NOT NULL,
+    originator_version bigint NOT NULL,
+    topic text NOT NULL,
+    state bytea NOT NULL,
+    UNIQUE (originator_id, originator_version)
+);
+CREATE TABLE IF NOT EXISTS {schema}.vault (
+    stream text COLLATE "C" PRIMARY KEY,
+    wrapped bytea NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {schema}.meta (
+    name text COLLATE "C" PRIMARY KEY,
+    value bytea NOT NULL
+);
+CREATE OR REPLACE FUNCTION {schema}.append(
+    lock_key bigint, after bigint,
+    names text[], versions bigint[], topics text[], states bytea[],
+    key_streams text[], key_values bytea[], forgotten text[]
+) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE 'an append needs the isolation level read committed';
+    END IF;
+    PERFORM pg_advisory_xact_lock(lock_key);
+    -- Each statement from here on sees what the holder of the lock before us has committed.
+    IF after <> coalesce(
+        (SELECT position FROM {schema}.stored_events ORDER BY position DESC LIMIT 1), 0
+    ) THEN
+        RETURN;
+    END IF;
+    IF cardinality(key_streams) > 0 THEN
+        INSERT INTO {schema}.vault (stream, wrapped) SELECT * FROM unnest(key_streams, key_values);
+    END IF;
+    IF cardinality(forgotten) > 0 THEN
+        DELETE FROM {schema}.vault WHERE stream = ANY (forgotten);
+    END IF;
+    RETURN QUERY
+        INSERT INTO {schema}.stored_events (originator_id, originator_version, topic, state)
+        SELECT * FROM unnest(names, versions, topics, states)
+        RETURNING position;
+END
+$$;
+"""
+
+# Which of our tables are there.
+SELECT_TABLES = "SELECT tablename::text FROM pg_tables WHERE schemaname = %b::text"
+
+# Keep every other writer of this schema out until the end of the transaction.
+LOCK = "SELECT pg_advisory_xact_lock(%b::bigint)"
+
+SELECT_LAST = "SELECT position FROM {schema}.stored_events ORDER BY position DESC LIMIT 1"
+
+# Append what `append` of the schema gets, and commit with it, in one round trip.
+APPEND = """
+SELECT {schema}.append(%b::bigint, %b::bigint, %b::text[], %b::bigint[], %b::text[], %b::bytea[],
+                       %b::text[], %b::bytea[], %b::text[])
+"""
+
+# Where these versions of these streams stand, and what they say.
+SELECT_SAME = """
+SELECT s.position, s.topic, s.state
+FROM unnest(%b::text[], %b::bigint[]) WITH ORDINALITY AS e (id, version, place)
+JOIN {schema}.stored_events AS s ON s.originator_id = e.id AND s.originator_version = e.version
+ORDER BY e.place
+"""
+
+# A page of the log. The columns stand in the order of a Notification's fields, everywhere.
+SELECT_PAGE = """
+SELECT originator_id, originator_version, topic, state, position FROM {schema}.stored_events
+WHERE position >= %b::bigint AND position <= %b::bigint ORDER BY position LIMIT %b::bigint
+"""
+SELECT_PAGE_OF_TOPICS = """
+SELECT originator_id, originator_version, topic, state, position FROM {schema}.stored_events
+WHERE position >= %b::bigint AND position <= %b::bigint AND topic = ANY(%b::text[])
+ORDER BY position LIMIT %b::bigint
+"""
+
+# Some events of one stream.
+SELECT_STREAM = """
+SELECT originator_id, originator_version, topic, state, position FROM {schema}.stored_events
+WHERE originator_id = %b::text
+AND originator_version > %b::bigint AND originator_version <= %b::bigint
+ORDER BY originator_version LIMIT %b::bigint
+"""
+SELECT_STREAM_BACKWARDS = """
+SELECT originator_id, originator_version, topic, state, position FROM {schema}.stored_events
+WHERE originator_id = %b::text
+AND originator_version > %b::bigint AND originator_version <= %b::bigint
+ORDER BY originator_version DESC LIMIT %b::bigint
+"""
+
+# Many streams. The sum keeps the planner from walking the whole log to spare itself the sorting.
+SELECT_STREAMS = """
+SELECT originator_id, originator_version, topic, state, position FROM {schema}.stored_events
+WHERE originator_id = ANY(%b::text[]) ORDER BY position + 0
+"""
+
+SELECT_KEYS = "SELECT stream, wrapped FROM {schema}.vault WHERE stream = ANY(%b::text[])"
+SELECT_SETTING = "SELECT value FROM {schema}.meta WHERE name = %b::text"
+INSERT_SETTING = (
+    "INSERT INTO {schema}.meta (name, value) VALUES (%b::text, %b::bytea) ON CONFLICT DO NOTHING"
+)
+
+
+class Line(psycopg.Connection[DictRow]):
+    """A connection on which no wait outlasts a moment that is set before it is used."""
+
+    until = float("inf")
+    """In seconds of the monotonic clock."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait as the library does, and no longer than allowed."""
+        left = max(0.0, self.until - time.monotonic())
+        return super().wait(gen, interval, left if timeout is None else min(timeout, left))
+
+    def is_alive(self) -> bool:
+        """Whether nobody has hung up meanwhile, as far as this end has heard."""
+        try:
+            self.pgconn.consume_input()  # a last word, where there is one
+            self.pgconn.consume_input()  # the end behind it
+        except psycopg.Error:
+            return False
+        return not self.closed
+
+
+class Lines(library.PostgresDatastore):
+    """Connections to the database, made when they are needed and dropped when they fail.
+
+    The library's pool waits longer for a database that is down than people do; this one asks it
+    every time. Raises `StorageUnavailable`.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Connect to nothing yet; raises `BadDatabase` for an address that cannot be one."""
+        self.conninfo, schema = _address(url)
+        # The library's own pool is made here, and never opened.
+        super().__init__("", "", "", "", "", schema=schema, originator_id_type="text")
+        self.answer_seconds_max = ANSWER_SECONDS_MAX
+        self._idle: LifoQueue[Line | None] = LifoQueue()
+        for _ in range(READERS_MAX):
+            self._idle.put(None)
+
+    def register_type_adapters(self) -> None:
+        """None: arrays need no composite type."""
+
+    @contextmanager
+    def get_connection(self) -> Iterator[Line]:
+        """Lend a connection for one read; any number of threads may ask."""
+        try:
+            line = self._idle.get(timeout=self.answer_seconds_max)
+        except Empty as exc:
+            raise unavailable("too many reads at once") from exc
+        try:
+            line = self.ready(line)
+            yield line
+        except psycopg.Error as exc:
+            raise unavailable(exc) from exc
+        finally:
+            if line is not None and line.pgconn.transaction_status != TransactionStatus.IDLE:
+                line.close()
+                line = None
+            self._idle.put(line)
+
+    def ready(self, line: Line | None) -> Line:
+        """Take this connection, or another in its place; it has `answer_seconds_max` from now."""
+        if line is not None and not line.is_alive():
+            line.close()
+            line = None
+        line = line or self.connect()
+        line.until = time.monotonic() + self.answer_seconds_max
+        return line
+
+    def connect(self) -> Line:
+        """Connect, with the limits that the server is to keep for us.
+
+        They end before our patience does: when we look for what became of an append, the server
+        has decided it.
+        """
+        line = Line.connect(
+            self.conninfo, autocommit=True, prepare_threshold=0, row_factory=dict_row
+        )
+        patience = int(self.answer_seconds_max * 1000)
+        limits = {
+            "idle_in_transaction_session_timeout": patience * 4 // 10,
+            "lock_timeout": patience * 6 // 10,
+            "statement_timeout": patience * 8 // 10,
+        }
+        if line.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
+            limits["transaction_timeout"] = patience * 8 // 10
+        line.until = time.monotonic() + self.answer_seconds_max
+        try:
+            line.execute(
+                "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) "
+                "AS setting (name, value)",
+                (
+                    [*limits, *SESSION],
+                    [*(f"{limit}ms" for limit in limits.values()), *SESSION.values()],
+                ),
+            )
+        except BaseException:
+            line.close()
+            raise
+        return line
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        while True:
+            try:
+                line = self._idle.get_nowait()
+            except (AttributeError, Empty):
+                return
+            if line is not None:
+                line.close()
+
+
+class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
+    """The log in a schema: one connection that writes, a few that read."""
+
+    datastore: Lines
+
+    def __init__(self, datastore: Lines) -> None:
+        """Connect to nothing before `create_table`."""
+        super().__init__(datastore)
+        self.settle_seconds_max = SETTLE_SECONDS_MAX
+        self._lock_key = lock_key(datastore.schema)
+        self._writing = Lock()
+        self._writer: Line | None = None
+
+    # ------------------------------------------------------------------------------- writing
+
+    def _append(self, batch: Batch, after: int) -> Sequence[int] | None:
+        with self._writing:
+            line = self._open_writer()
+            return self._insert_or_settle(line, batch, after)
+
+    def append_held(
+        self, decide: Callable[[Sequence[Notification]], Batch], *, after: int
+    ) -> Sequence[int] | None:
+        """Keep every other writer out, decide on the tail, and append; see `Recorder`."""
+        with self._writing:
+            line = self._open_writer()
+            try:
+                tail = self._lock_and_read_tail(line, after)
+            except psycopg.Error as exc:
+                self._let_go_of_writer()
+                raise unavailable(exc) from exc
+            if len(tail) > TAIL_MAX:
+                self._roll_back(line)
+                return None
+            try:
+                batch = decide(tail)
+                if batch.events:
+                    checked(batch)
+            except BaseException:
+                self._roll_back(line)
+                raise
+            if not batch.events:
+                self._roll_back(line)
+                return ()
+            return self._insert_or_settle(line, batch, tail[-1].id if tail else after)
+
+    def _lock_and_read_tail(self, line: Line, after: int) -> Sequence[Notification]:
+        with line.pipeline():
+            line.execute("BEGIN")
+            self._execute(line, LOCK, (self._lock_key,))
+            page = self._execute(line, SELECT_PAGE, (after + 1, POSITION_MAX, TAIL_MAX + 1))
+        return [Notification(*row) for row in page.fetchall()]
+
+    def _insert_or_settle(self, line: Line, batch: Batch, after: int) -> Sequence[int] | None:
+        try:
+            return self._insert(line, batch, after)
+        except psycopg.IntegrityError as exc:
+            self._roll_back(line)
+            raise refused_twice(batch, exc) from exc
+        except psycopg.Error as exc:
+            self._let_go_of_writer()
+            if _is_no(exc):
+                raise unavailable(exc) from exc
+            return self._settle(batch, after, exc)
+        except BaseException:
+            self._let_go_of_writer()
+            raise
+
+    def _insert(self, line: Line, batch: Batch, after: int) -> Sequence[int] | None:
+        events = batch.events
+        values = (
+            self._lock_key,
+            after,
+            [event.originator_id for event in events],
+            [event.originator_version for event in events],
+            [event.topic for event in events],
+            [event.state for event in events],
+            list(batch.keys),
+            list(batch.keys.values()),
+            list(batch.forget),
+        )
+        if line.pgconn.transaction_status == TransactionStatus.IDLE:
+            inserted = self._execute(line, APPEND, values)
+        else:
+            with line.pipeline():
+                inserted = self._execute(line, APPEND, values)
+                line.execute("COMMIT")
+        return [position for (position,) in inserted.fetchall()] or None
+
+    def _settle(self, batch: Batch, after: int, cause: psycopg.Error) -> Sequence[int] | None:
+        """Find out what became of an append whose answer was lost, and do it if it was not done.
+
+        A dead session keeps the append lock until its commit is decided: so look with the lock
+        held. Raises `StorageUnavailable` with `may_have_happened` once time is up.
+        """
+        until = time.monotonic() + self.settle_seconds_max
+        while True:
+            try:
+                line = self._writer = self.datastore.connect()
+                line.until = until
+                positions = self._locked_positions_of(line, batch, after)
+                if positions:
+                    self._roll_back(line)
+                    return positions
+                return self._insert_once_more(line, batch, after)
+            except psycopg.Error as exc:
+                self._let_go_of_writer()
+                if time.monotonic() + SETTLE_PAUSE_SECONDS >= until:
+                    raise unavailable(exc, may_have_happened=True) from cause
+            time.sleep(SETTLE_PAUSE_SECONDS)
+
+    def _locked_positions_of(self, line: Line, batch: Batch, after: int) -> Sequence[int]:
+        """Take the lock; where exactly these events stand, () if any is missing or another."""
+        names = [event.originator_id for event in batch.events]
+        versions = [event.originator_version for event in batch.events]
+        with line.pipeline():
+            line.execute("BEGIN")
+            self._execute(line, LOCK, (self._lock_key,))
+            found = self._execute(line, SELECT_SAME, (names, versions))
+        rows = found.fetchall()
+        same = [(event.topic, event.state) for event in batch.events]
+        if [(topic, state) for _, topic, state in rows] != same or rows[0][0] <= after:
+            return ()
+        return [position for position, _, _ in rows]
+
+    def _insert_once_more(self, line: Line, batch: Batch, after: int) -> Sequence[int] | None:
+        """Append what is known not to be there; a plain no is then a plain no."""
+        try:
+            return self._insert(line, batch, after)
+        except psycopg.IntegrityError as exc:
+            self._roll_back(line)
+            raise refused_twice(batch, exc) from exc
+        except psycopg.Error as exc:
+            if _is_no(exc):
+                self._let_go_of_writer()
+                raise unavailable(exc) from exc
+            raise
+
+    def _open_writer(self) -> Line:
+        try:
+            self._writer = self.datastore.ready(self._writer)
+        except psycopg.Error as exc:
+            self._writer = None
+            raise unavailable(exc) from exc
+        return self._writer
+
+    def _roll_back(self, line: Line) -> None:
+        try:
+            line.rollback()
+        except psycopg.Error:
+            self._let_go_of_writer()
+
+    def _let_go_of_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    # ------------------------------------------------------------------------------- reading
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Answer a page of the log, in order of position."""
+        first = 0 if start is None else start if inclusive_of_start else start + 1
+        last = POSITION_MAX if stop is None else stop
+        if topics:
+            return self._notifications(SELECT_PAGE_OF_TOPICS, (first, last, list(topics), limit))
+        return self._notifications(SELECT_PAGE, (first, last, limit))
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[Notification]:
+        """Answer events of one stream, by version; they know their position."""
+        return self._notifications(
+            SELECT_STREAM_BACKWARDS if desc else SELECT_STREAM,
+            (
+                str(originator_id),
+                -1 if gt is None else gt,
+                POSITION_MAX if lte is None else lte,
+                POSITION_MAX if limit is None else limit,
+            ),
+        )
+
+    def streams(self, names: Collection[str]) -> Sequence[Notification]:
+        """Answer all events of these streams, in order of position, as of one moment."""
+        return self._notifications(SELECT_STREAMS, (list(names),))
+
+    def max_notification_id(self) -> int:
+        """Answer the last position; 0 in an empty log."""
+        rows = self._rows(SELECT_LAST, ())
+        return int(rows[0][0]) if rows else 0
+
+    def wrapped_keys(self, streams: Collection[str]) -> Mapping[str, bytes]:
+        """Answer the vault's keys of those streams that have one."""
+        return dict(self._rows(SELECT_KEYS, (list(streams),)))
+
+    def setting(self, name: str) -> bytes | None:
+        """Answer a small value that stands beside the log."""
+        rows = self._rows(SELECT_SETTING, (name,))
+        return rows[0][0] if rows else None
+
+    def keep_setting(self, name: str, value: bytes) -> bytes:
+        """Set it if it is not set; answers what stands."""
+        with self.datastore.get_connection() as line:
+            self._execute(line, INSERT_SETTING, (name, value))
+            ((standing,),) = self._execute(line, SELECT_SETTING, (name,)).fetchall()
+        return bytes(standing)
+
+    def _notifications(self, statement: LiteralString, values: Values) -> Sequence[Notification]:
+        return [Notification(*row) for row in self._rows(statement, values)]
+
+    def _rows(self, statement: LiteralString, values: Values) -> list[TupleRow]:
+        with self.datastore.get_connection() as line:
+            return self._execute(line, statement, values).fetchall()
+
+    def _execute(
+        self, line: Line, statement: LiteralString, values: Values = ()
+    ) -> psycopg.Cursor[TupleRow]:
+        cursor = line.cursor(row_factory=tuple_row, binary=True)
+        return cursor.execute(_in_schema(statement, self.datastore.schema), values)
+
+    # --------------------------------------------------------------------- opening and closing
+
+    def create_table(self) -> None:
+        """Make the tables in an empty schema; refuse one that cannot hold the log."""
+        schema = self.datastore.schema
+        with self.datastore.get_connection() as line:
+            with line.transaction():
+                self._execute(line, LOCK, (self._lock_key,))
+                tables = {name for (name,) in self._execute(line, SELECT_TABLES, (schema,))}
+                if not tables & OUR_TABLES:
+                    line.execute(_in_schema(TABLES, schema), prepare=False)
+                    version = str(SCHEMA_VERSION).encode()
+                    self._execute(line, INSERT_SETTING, ("schema", version))
+            found = None
+            if "meta" in tables or not tables & OUR_TABLES:
+                (found,) = self._execute(line, SELECT_SETTING, ("schema",)).fetchone() or (None,)
+        known_schema(found, f"the schema '{schema}'")
+
+    def hold_for_service(self) -> None:
+        """Nothing: any number of services may share one database."""
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.datastore.close()
+        with self._writing:
+            self._let_go_of_writer()
+
+
+class Factory(library.PostgresFactory):
+    """Builds the library's `Application` over this log: `PERSISTENCE_MODULE=lifecycle.postgres`.
+
+    The database is named by `POSTGRES_URL`; `ORIGINATOR_ID_TYPE` is `text`.
+    """
+
+    datastore: Lines
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        """Raise `BadDatabase` for an address that cannot be one."""
+        # Past the library's own, which wants the address in pieces.
+        BaseInfrastructureFactory.__init__(self, env)
+        self.datastore = Lines(self.env["POSTGRES_URL"])
+
+    def application_recorder(self) -> PostgresRecorder:
+        """Open the log, and make its tables if there are none."""
+        recorder = PostgresRecorder(self.datastore)
+        if self.env_create_table():
+            recorder.create_table()
+        return recorder
+
+
+def lock_key(schema: str) -> int:
+    """Name the advisory lock that appends to a schema take; locks are a database's own."""
+    digest = hashlib.sha256(f"statekeeper log {schema}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def unavailable(cause: Exception | str, *, may_have_happened: bool = False) -> StorageUnavailable:
+    """Say that the log cannot be used now, in the database's own words."""
+    words = " ".join(str(cause).split())
+    return StorageUnavailable(
+        f"the log cannot be used now: {words}", may_have_happened=may_have_happened
+    )
+
+
+def _is_no(exc: psycopg.Error) -> bool:
+    """Whether a statement was refused, and so the transaction rolled back for certain.
+
+    One that hangs up (FATAL) may do so after the commit, while it waits for its standby.
+    """
+    said_by_psycopg = isinstance(exc, psycopg.DataError | psycopg.ProgrammingError)
+    return said_by_psycopg or exc.diag.severity_nonlocalized == "ERROR"
+
+
+@functools.cache
+def _in_schema(statement: LiteralString, schema: str) -> bytes:
+    return sql.SQL(statement).format(schema=sql.Identifier(schema)).as_bytes()
+
+
+def _address(url: str) -> tuple[str, str]:
+    """Split an address into what libpq takes and the schema."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    schema = query.pop("schema", None)
+    libpq = urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
+    try:
+        given = conninfo_to_dict(libpq)
+    except psycopg.Error as exc:
+        raise BadDatabase(f"not the address of a PostgreSQL database: {exc}") from exc
+    searched = re.search(r"search_path=([^\s,]+)", str(given.get("options", "")))
+    defaults: dict[str, str | int | None] = {
+        "application_name": "statekeeper",
+        "connect_timeout": CONNECT_SECONDS_MAX,
+        # A network that swallows packets is noticed without waiting for the system's two hours.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 5000,
+    }
+    conninfo = make_conninfo("", **{**defaults, **given})
+    return conninfo, schema or (searched[1].strip('"') if searched else "public")

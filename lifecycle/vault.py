@@ -1,0 +1,106 @@
+"""The keys of what may be erased, and the sealing of what they protect.
+
+Each case has a key of its own, kept in a table beside the log and wrapped by a master key that is
+not in the log. Values are sealed with AES-256-GCM (NIST SP 800-38D), bound to the stream they
+stand in. Deleting the key is the only deletion there is: what it sealed can never be read again.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from threading import Lock
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+CACHED_KEYS_MAX = 10_000
+
+
+class WrongMasterKey(Exception):
+    """The master key given is not the one that this database's keys are wrapped with."""
+
+
+class Vault:
+    """Seals and unseals; remembers keys, bounded, and the new ones until they are stored."""
+
+    def __init__(
+        self, master: bytes, stored: Callable[[Collection[str]], Mapping[str, bytes]]
+    ) -> None:
+        """Take the master key (32 bytes) and how to read wrapped keys by stream."""
+        self._master = AESGCM(master)
+        self._stored = stored
+        self._keys: OrderedDict[str, bytes | None] = OrderedDict()
+        self._made: dict[str, bytes] = {}
+        self._one_at_a_time = Lock()  # the writer seals while others read
+
+    def seal(self, stream: str, values: Mapping[str, Any]) -> bytes:
+        """The values, sealed with the stream's key; a stream without one is given one."""
+        key = self._key(stream)
+        if key is None:
+            key = AESGCM.generate_key(KEY_BYTES * 8)
+            self._made[stream] = self._encrypt(self._master, stream, key)
+            self._keys[stream] = key
+        return self._encrypt(AESGCM(key), stream, msgspec.json.encode(values))
+
+    def unseal(self, stream: str, sealed: bytes) -> bytes | None:
+        """The sealed JSON, or None where the key is gone."""
+        key = self._key(stream)
+        if key is None:
+            return None
+        try:
+            return self._decrypt(AESGCM(key), stream, sealed)
+        except InvalidTag:  # sealed with a key that was deleted before this one was made
+            return None
+
+    def made(self) -> Mapping[str, bytes]:
+        """The keys made since the last `settle`, wrapped: to be stored with what they seal."""
+        return self._made
+
+    def settle(self, *, stored: bool) -> None:
+        """The keys made so far were stored with their events, or neither was."""
+        if not stored:
+            for stream in self._made:
+                self._keys.pop(stream, None)
+        self._made = {}
+        while len(self._keys) > CACHED_KEYS_MAX:
+            self._keys.popitem(last=False)
+
+    def forget(self, stream: str) -> None:
+        """The key of this stream is deleted, or about to be."""
+        self._made.pop(stream, None)
+        self._keys[stream] = None
+
+    def mistrust(self, stream: str) -> None:
+        """Somebody else changed this stream's key: read it again when it is wanted."""
+        self._keys.pop(stream, None)
+
+    def _key(self, stream: str) -> bytes | None:
+        with self._one_at_a_time:
+            return self._key_alone(stream)
+
+    def _key_alone(self, stream: str) -> bytes | None:
+        if stream not in self._keys:
+            wrapped = self._stored([stream]).get(stream)
+            self._keys[stream] = (
+                None if wrapped is None else self._decrypt(self._master, stream, wrapped)
+            )
+        self._keys.move_to_end(stream)
+        return self._keys[stream]
+
+    @staticmethod
+    def _encrypt(cipher: AESGCM, stream: str, plain: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + cipher.encrypt(nonce, plain, stream.encode())
+
+    @staticmethod
+    def _decrypt(cipher: AESGCM, stream: str, sealed: bytes) -> bytes:
+        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], stream.encode())
+
+
+def fingerprint(master: bytes) -> bytes:
+    """Tells one master key from another without telling what it is."""
+    return AESGCM(master).encrypt(bytes(NONCE_BYTES), b"statekeeper", b"fingerprint")

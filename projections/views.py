@@ -1,0 +1,150 @@
+"""A case as it is shown: to people and tools alike, and as one tool says it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from lifecycle.case import Case, OpenTransition, open_transitions
+from lifecycle.events import Value
+from lifecycle.model import Lifecycle
+from projections.sentences import mentions
+from projections.timeline import stamp
+
+NO_WORDS: Final[Mapping[str, Mapping[str, str | None]]] = {}
+HELD_UP: Final = "its condition does not hold"
+"""What blocks a transition, to an asker who may not know more."""
+
+
+class Overdue(Struct, frozen=True):
+    """A state that a case should have left."""
+
+    state: str
+    """The state whose limit ran out first: an active one, or an ancestor of one."""
+    since: str
+    """When the case came to be where it is."""
+    due: str
+    """By when it should have gone on."""
+    seconds: int
+    """How long ago that was."""
+
+
+class CaseView(Struct, frozen=True):
+    """A case as everybody sees it: contract §2, "A case"."""
+
+    collection: str
+    id: str
+    lifecycle: str
+    lifecycle_version: int
+    state: str
+    states: tuple[str, ...]
+    since: str
+    version: int
+    position: int
+    fields: Mapping[str, Value]
+    references: Mapping[str, tuple[str, ...]]
+    open_transitions: Sequence[OpenTransition]
+    tools: Mapping[str, Mapping[str, str | None]]
+    overdue: Overdue | None
+
+
+class ToolView(Struct, frozen=True):
+    """A case as one tool says it."""
+
+    id: str
+    ref: str
+    kind: str
+    words: Mapping[str, str | None]
+    """Status field → word; None where the tool is told nothing."""
+    fields: Mapping[str, Value]
+    version: int
+    since: str
+
+
+def case_view(
+    case: Case, lifecycle: Lifecycle, now: datetime, *, hidden: Collection[str] = ()
+) -> CaseView:
+    """Show a case, without its `hidden` fields.
+
+    States that the lifecycle does not declare any more have no words and no way out.
+    """
+    declared = is_declared(case, lifecycle)
+    fields = case.fields
+    if hidden:
+        fields = {name: value for name, value in fields.items() if name not in hidden}
+    return CaseView(
+        case.collection,
+        case.id,
+        case.lifecycle,
+        case.lifecycle_version,
+        case.state,
+        case.states,
+        stamp(case.since),
+        case.version,
+        case.position,
+        fields,
+        case.references,
+        ways_out(case, lifecycle, hidden=hidden) if declared else (),
+        lifecycle.vocabulary.shown(case.states) if declared else NO_WORDS,
+        overdue(case, lifecycle, now) if declared else None,
+    )
+
+
+def tool_view(case: Case, tool: str, kind: str, ref: str, lifecycle: Lifecycle) -> ToolView:
+    """Show a case to one tool: what it reads under its own names, what it owns under ours."""
+    reads = lifecycle.declaration.reads.get(tool, {})
+    owns = lifecycle.ownership.field_owners
+    fields = {
+        reads.get(name, name): value
+        for name, value in case.fields.items()
+        if name in reads or (name in lifecycle.fields and tool in owns(name))
+    }
+    words = lifecycle.vocabulary.shown(case.states) if is_declared(case, lifecycle) else NO_WORDS
+    return ToolView(
+        case.id,
+        ref,
+        kind or lifecycle.main_kind(tool),
+        words.get(tool, {}),
+        fields,
+        case.version,
+        stamp(case.since),
+    )
+
+
+def ways_out(
+    case: Case, lifecycle: Lifecycle, *, hidden: Collection[str] = ()
+) -> Sequence[OpenTransition]:
+    """List what is open; what blocks it is not told where it speaks of hidden fields."""
+    ways = open_transitions(case, lifecycle)
+    if not hidden:
+        return ways
+    return [
+        replace(way, blocked=HELD_UP)
+        if way.blocked and not way.blocked.endswith("not set") and mentions(way.blocked, hidden)
+        else way
+        for way in ways
+    ]
+
+
+def overdue(case: Case, lifecycle: Lifecycle, now: datetime) -> Overdue | None:
+    """Tell whether a limit of where the case is has run out; if several have, the first."""
+    limits = lifecycle.limits
+    if not limits:
+        return None
+    active = lifecycle.chart.active(case.states).ids
+    running = [(seconds, state) for state, seconds in limits.items() if state in active]
+    if not running:
+        return None
+    seconds, state = min(running)
+    due = case.since + timedelta(seconds=seconds)
+    if now <= due:
+        return None
+    return Overdue(state, stamp(case.since), stamp(due), int((now - due).total_seconds()))
+
+
+def is_declared(case: Case, lifecycle: Lifecycle) -> bool:
+    """Tell whether the lifecycle still declares every state that the case is in."""
+    places = lifecycle.chart.places
+    return all(state in places for state in case.states)

@@ -1,0 +1,274 @@
+"""Why a case is where it is: the chain that led here, what it rests on, and what may come next.
+
+Everything is told from the case and its entries; the lifecycle lends the names, and says what is
+open now.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from lifecycle.case import Case, OpenTransition
+from lifecycle.events import (
+    CaseEvent,
+    CaseOpened,
+    Entry,
+    Refused,
+    StateCorrected,
+    TransitionMade,
+    Valued,
+)
+from lifecycle.model import Lifecycle
+from projections.sentences import (
+    act,
+    all_of,
+    any_of,
+    condition,
+    label,
+    mentions,
+    moment,
+    noun,
+    plain,
+    sentence,
+    spaced,
+    state_titles,
+    tool_title,
+)
+from projections.timeline import EventView, settled, stamp, view
+from projections.views import HELD_UP, is_declared, overdue, ways_out
+
+FACTS_TOLD_MAX: Final = 4
+"""Facts that the answer tells of; all stand in `because`."""
+DAY_SECONDS: Final = 86_400
+_UNITS: Final = ((DAY_SECONDS, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+class Told(Struct, frozen=True):
+    """What a tool was told of this state."""
+
+    tool: str
+    status_field: str
+    word: str | None
+    outcome: str
+    at: str
+    attempts: int
+
+
+class Why(Struct, frozen=True):
+    """Why a case is where it is: contract §2, "Why"."""
+
+    collection: str
+    id: str
+    state: str
+    since: str
+    answer: str
+    """A short paragraph for a stranger."""
+    because: Sequence[EventView]
+    """The changes of state that led here and the facts they rested on, newest first."""
+    told: Sequence[Told]
+    refused: Sequence[EventView]
+    """What was refused, newest first."""
+    waiting: Sequence[Mapping[str, Any]]
+    """Claims that came too early."""
+    next: Sequence[OpenTransition]
+
+
+def why(
+    case: Case,
+    entries: Sequence[Entry],
+    lifecycle: Lifecycle,
+    *,
+    hidden: Collection[str] = (),
+    now: datetime,
+) -> Why:
+    """Say why, from all entries of the case and of its refusals up to the moment asked about.
+
+    `now` is that moment: what is overdue is overdue then. `told` and `waiting` are left empty:
+    they are known to others.
+    """
+    changes = [entry for entry in entries if isinstance(entry.event, CaseEvent)]
+    chain = _chain(changes, lifecycle)
+    refusals = [entry for entry in settled(entries) if isinstance(entry.event, Refused)][::-1]
+    ways = ways_out(case, lifecycle, hidden=hidden) if is_declared(case, lifecycle) else ()
+
+    def views(shown: Sequence[Entry]) -> list[EventView]:
+        named = {"collection": case.collection, "id": case.id}
+        return [view(entry, lifecycle, hidden=hidden, **named) for entry in shown]
+
+    return Why(
+        case.collection,
+        case.id,
+        case.state,
+        stamp(case.since),
+        " ".join(_answer(case, chain, refusals, ways, lifecycle, hidden, now)),
+        views(sorted({id(e): e for link in chain for e in link}.values(), key=_newest)),
+        (),
+        views(refusals),
+        (),
+        ways,
+    )
+
+
+# --- the chain ----------------------------------------------------------------------------------
+
+
+def _chain(changes: Sequence[Entry], lifecycle: Lifecycle) -> list[list[Entry]]:
+    """Follow the changes of state: each with the facts that it rested on, the latest last."""
+    chain: list[list[Entry]] = []
+    known: dict[str, Entry] = {}
+    for entry in sorted(changes, key=_version):
+        event = entry.event
+        if isinstance(event, Valued):
+            known |= dict.fromkeys((*event.fields, *event.personal), entry)
+        if isinstance(event, CaseOpened | TransitionMade | StateCorrected):
+            facts = {id(known[name]): known[name] for name in _rests_on(event, lifecycle, known)}
+            facts.pop(id(entry), None)
+            chain.append([entry, *sorted(facts.values(), key=_newest)])
+    return chain
+
+
+def _rests_on(event: CaseEvent, lifecycle: Lifecycle, known: Collection[str]) -> Iterator[str]:
+    """Name the known fields that a transition saw or required."""
+    if not isinstance(event, TransitionMade):
+        return
+    named = dict.fromkeys(event.condition.values if event.condition else ())
+    places = lifecycle.chart.places
+    entered = {up for leaf in event.to if leaf in places for up in (leaf, *places[leaf].above)}
+    for row in lifecycle.chart.rows:
+        if row.name == event.transition and row.to in entered:
+            named |= dict.fromkeys(row.requires)
+    yield from (name for name in named if name in known)
+
+
+def _version(entry: Entry) -> int:
+    return entry.version
+
+
+def _newest(entry: Entry) -> int:
+    return -entry.version
+
+
+# --- the answer, a sentence at a time -----------------------------------------------------------
+
+
+def _answer(
+    case: Case,
+    chain: Sequence[Sequence[Entry]],
+    refusals: Sequence[Entry],
+    ways: Sequence[OpenTransition],
+    lifecycle: Lifecycle,
+    hidden: Collection[str],
+    now: datetime,
+) -> Iterator[str]:
+    state = state_titles(case.states, lifecycle)
+    yield f"T{noun(lifecycle)[1:]} {case.id} has been {state} since {moment(case.since)}."
+    if chain:
+        last, *facts = chain[-1]
+        yield sentence(last.event, lifecycle, hidden=hidden)
+        yield from _whose_word(last, case, lifecycle)
+        if facts:
+            yield f"It rests on this: {_facts(facts, lifecycle, hidden)}"
+        yield from _refused_since(last, refusals, lifecycle, hidden)
+    yield from _late(case, lifecycle, now)
+    yield from _next(case, ways, lifecycle, hidden)
+
+
+def _whose_word(entry: Entry, case: Case, lifecycle: Lifecycle) -> Iterator[str]:
+    """Say why the asker might, by the rule that the event recorded."""
+    event = entry.event
+    assert isinstance(event, CaseEvent), (entry.stream, event.TOPIC)
+    if event.override:
+        yield f"“{event.by.name}” is staff, who may act in any tool's place, with a reason."
+    elif isinstance(event, TransitionMade) and event.rule:
+        yield f"Its word counts here: {_rule(event, lifecycle)}."
+    elif isinstance(event, CaseOpened) and event.rule:
+        rule = event.rule.replace(case.collection, spaced(case.collection))
+        yield f"Its word counts here: {plain(rule, lifecycle)}."
+
+
+def _rule(event: TransitionMade, lifecycle: Lifecycle) -> str:
+    """Put into words whose the transition, or the state it led to, was."""
+    makers = event.rule.removeprefix(f"{event.transition!r} may be made by ")
+    if makers == event.rule:
+        return plain(event.rule, lifecycle)
+    titles = any_of([tool_title(tool, lifecycle) for tool in makers.split(", ")])
+    made = act(event.transition, event.left, lifecycle, noun(lifecycle))
+    return f"it is for {titles} to {made.base}"
+
+
+def _facts(facts: Sequence[Entry], lifecycle: Lifecycle, hidden: Collection[str]) -> str:
+    told = [
+        f"{sentence(entry.event, lifecycle, hidden=hidden)[:-1]} ({moment(entry.event.time)})"
+        for entry in facts[:FACTS_TOLD_MAX]
+        if isinstance(entry.event, CaseEvent)
+    ]
+    return f"{'; '.join(told)}."
+
+
+def _refused_since(
+    last: Entry, refusals: Sequence[Entry], lifecycle: Lifecycle, hidden: Collection[str]
+) -> Iterator[str]:
+    """Tell of the latest refusal since the last change of state."""
+    since = [
+        entry
+        for entry in refusals
+        if isinstance(entry.event, Refused) and entry.event.case_version >= last.version
+    ]
+    if since:
+        others = f" ({len(since) - 1} more stand below)" if len(since) > 1 else ""
+        said = sentence(since[0].event, lifecycle, hidden=hidden)[:-1]
+        yield f"Since then, {said}{others}."
+
+
+def _late(case: Case, lifecycle: Lifecycle, now: datetime) -> Iterator[str]:
+    if is_declared(case, lifecycle) and (late := overdue(case, lifecycle, now)):
+        owner = lifecycle.ownership.states.get(late.state)
+        whose = f" ({tool_title(owner, lifecycle)} answers for it)" if owner else ""
+        state = state_titles((late.state,), lifecycle)
+        yield f"It has been {state} {span(late.seconds)} longer than it should{whose}."
+
+
+def _next(
+    case: Case, ways: Sequence[OpenTransition], lifecycle: Lifecycle, hidden: Collection[str]
+) -> Iterator[str]:
+    """Say who may do what now, and what must be known or hold before."""
+    if not is_declared(case, lifecycle):
+        yield "What may come next cannot be said: this state is not declared any more."
+    elif not ways:
+        yield "Nothing more is to come: it has ended."
+    free = [_way(case, way, lifecycle) for way in ways if not way.blocked]
+    if free:
+        yield f"Next, {'; or '.join(free)}."
+    for way in ways:
+        if way.blocked:
+            yield f"{_way(case, way, lifecycle)} once {_once(case, way, lifecycle, hidden)}."
+
+
+def _way(case: Case, way: OpenTransition, lifecycle: Lifecycle) -> str:
+    makers = any_of([tool_title(tool, lifecycle) for tool in way.by]) if way.by else "staff"
+    return f"{makers} may {act(way.name, case.states, lifecycle, noun(lifecycle)).base}"
+
+
+def _once(case: Case, way: OpenTransition, lifecycle: Lifecycle, hidden: Collection[str]) -> str:
+    """Say what would unblock it."""
+    blocked = way.blocked or ""
+    if missing := re.fullmatch(r"(.*) (?:is|are) not set", blocked):
+        names = [f"the {label(name, lifecycle)}" for name in missing[1].split(", ")]
+        return f"{all_of(names)} {'is' if len(names) == 1 else 'are'} known"
+    when, found, _ = blocked.partition(" does not hold")
+    if not found or mentions(when, hidden) or blocked == HELD_UP:
+        return "its condition holds"
+    return condition(when, lifecycle, noun(lifecycle), case.fields)
+
+
+def span(seconds: int) -> str:
+    """Write a length of time in its two largest units: `2 days and 3 hours`."""
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
+    return all_of(parts[:2]) if parts else "less than a second"

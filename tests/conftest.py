@@ -1,0 +1,6 @@
+"""What every test may ask for."""
+
+from tests.databases import new_database, new_sqlite, postgres
+from tests.running import service, sqlite_service
+
+__all__ = ["new_database", "new_sqlite", "postgres", "service", "sqlite_service"]
