@@ -17,11 +17,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Method, Receive, Scope, Send
 
 from api import cases, explain, facts, health, lifecycles, references, tools, transitions
-from api.door import Keeper, Operation, refused, request_id, serve
+from api.door import Keeper, Operation, refused, request_id, respond, serve
 from api.openapi import document_route
 from api.pages.problems import page_routes
 from api.problems import InternalFault, MethodNotAllowed, NotFound
-from lifecycle.refusals import Refusal
+from lifecycle.refusals import Overloaded, Refusal
 
 OPERATIONS: tuple[Operation, ...] = (
     *cases.OPERATIONS,
@@ -33,6 +33,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *lifecycles.OPERATIONS,
 )
 """All of `/v1`."""
+
+
+VISITS_MAX = 1000
+"""Requests that are answered at once."""
 
 
 def application(keeper: Keeper) -> ASGIApp:
@@ -52,11 +56,25 @@ def application(keeper: Keeper) -> ASGIApp:
         request_max_body_size=None,
     )
 
+    inside = 0
+
     async def two_doors(scope: Scope, receive: Receive, send: Send) -> None:
-        if _is_http(scope) and _is_transition(scope):
-            await serve(transitions.MAKE, keeper, scope, receive, send)
-        else:
+        nonlocal inside
+        if not _is_http(scope):
             await framework(scope, receive, send)
+            return
+        if inside >= VISITS_MAX:
+            full = Overloaded(f"{inside} requests are being answered already; try again shortly")
+            await respond(refused(full), keeper, request_id(dict(scope["headers"])), send)
+            return
+        inside += 1
+        try:
+            if _is_transition(scope):
+                await serve(transitions.MAKE, keeper, scope, receive, send)
+            else:
+                await framework(scope, receive, send)
+        finally:
+            inside -= 1
 
     return two_doors
 
@@ -136,7 +154,10 @@ def _problem(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]
     """What the framework itself refuses, in the same form as everything else."""
     answer = refused(_refusal(request, exc))
     headers = {name.decode(): value.decode() for name, value in answer.headers}
+    keeper: Keeper = request.app.state.keeper
+    headers["cache-control"] = "no-store"
     headers["x-request-id"] = request_id(dict(request.scope["headers"]))
+    headers["statekeeper-position"] = str(keeper.journal.position)
     return Response(
         answer.body,
         status_code=answer.status,
@@ -161,7 +182,7 @@ def _refusal(request: Request[Any, Any, Any], exc: Exception) -> Refusal:
 
 def _allowed(path: str) -> list[str]:
     """The methods that the operations at this address take."""
-    parts = path.split("/")
+    parts = path.rstrip("/").split("/")
     return sorted({one.method for one in OPERATIONS if _matches(one.path.split("/"), parts)}) or [
         "GET"
     ]

@@ -12,11 +12,23 @@ from api import asking
 from api.asking import ClaimedTime, Reason, ask, show
 from api.door import Answer, Keeper, Operation, Visit
 from api.keys import identify
-from api.problems import MalformedRequest
+from api.problems import MalformedRequest, MethodNotAllowed
 from lifecycle.asks import Look
 from lifecycle.case import Case, Correct, Erase, Open
+from lifecycle.events import CaseEvent
 from lifecycle.fields import is_case_id, new_case_id
-from lifecycle.refusals import UnknownVersion
+from lifecycle.refusals import (
+    CaseExists,
+    InvalidFields,
+    NotTheOwner,
+    ReasonRequired,
+    ReferenceTaken,
+    StaffOnly,
+    UnknownTool,
+    UnknownTransition,
+    UnknownVersion,
+)
+from projections.timeline import stamp
 from projections.views import CaseView
 
 Ref = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -133,10 +145,11 @@ async def as_it_was(
             break
         last = entry.version
     if not last or (version is not None and version > last):
-        asked = f"version {version}" if version is not None else f"a state at {at or known_at}"
+        moment, began = at or known_at, entries[0].event
+        since = began.time if at and isinstance(began, CaseEvent) else began.recorded_at
+        asked = f"was not there at {stamp(moment)}" if moment else f"has no version {version}"
         raise UnknownVersion(
-            f"{case.id} has no {asked}: it stands at version {case.version}"
-            f" and began at {entries[0].event.recorded_at.isoformat()}",
+            f"{case.id} {asked}: it stands at version {case.version} and began at {stamp(since)}",
             version_found=case.version,
         )
     return asking.replayed(entries[:last])
@@ -152,11 +165,17 @@ OPERATIONS = (
         takes=OpenBody,
         status=201,
         writes=True,
-        example={
-            "id": "J-1042",
-            "fields": {"customer_name": "Harbour Bakery", "email": "orders@harbour-bakery.example"},
-            "references": {"crm": "9876543"},
-        },
+        refuses=(
+            MethodNotAllowed,
+            StaffOnly,
+            UnknownTool,
+            UnknownTransition,
+            CaseExists,
+            ReferenceTaken,
+            NotTheOwner,
+            InvalidFields,
+            ReasonRequired,
+        ),
     ),
     Operation(
         "GET",
@@ -169,6 +188,7 @@ OPERATIONS = (
             "at": "as it was at this time, as claimed (RFC 3339)",
             "known_at": "as it was known at this time: only what was recorded by then (RFC 3339)",
         },
+        refuses=(UnknownVersion,),
     ),
     Operation(
         "POST",
@@ -178,10 +198,7 @@ OPERATIONS = (
         gives=CaseView,
         takes=CorrectionBody,
         writes=True,
-        example={
-            "state": "completed",
-            "reason": "the crew finished on Friday and forgot to say so",
-        },
+        refuses=(StaffOnly, UnknownTransition, ReasonRequired),
     ),
     Operation(
         "POST",
@@ -191,6 +208,6 @@ OPERATIONS = (
         gives=CaseView,
         takes=ErasureBody,
         writes=True,
-        example={"reason": "the customer asked for it"},
+        refuses=(StaffOnly, ReasonRequired),
     ),
 )

@@ -42,9 +42,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line: exit 0, or one clear line and exit 1 (2: wrong usage)."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as exc:
-        sys.exit(exc.exit_code)
+        # Out of standalone mode click gives back the code that a command exits with.
+        sys.exit(cli(prog_name="statekeeper", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
         sys.exit(exc.exit_code)

@@ -41,6 +41,8 @@ DEPTH_MAX = 32
 BODY_SECONDS_MAX = 30.0
 POSITION_SECONDS_MAX = 5.0
 HEADER_TEXT_MAX = 255
+REFUSED = 400
+"""From this status on an answer is said in the log; what was accepted stands in the journal."""
 
 Headers = list[tuple[bytes, bytes]]
 T = TypeVar("T")
@@ -193,6 +195,16 @@ _PLAIN = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 Handler = Callable[[Keeper, Visit], Awaitable[Answer]]
 
 
+class Form(Struct, frozen=True):
+    """Another form of what an operation shows, asked for by the end of the address."""
+
+    suffix: str
+    media_type: str
+    summary: str
+    query: Mapping[str, str] = {}
+    refuses: tuple[type[Refusal], ...] = ()
+
+
 class Operation(Struct, frozen=True):
     """One method at one address: what it does, for the machine and for its readers."""
 
@@ -208,8 +220,11 @@ class Operation(Struct, frozen=True):
     """Parameter → what it means."""
     writes: bool = False
     """It takes `Idempotency-Key` (and, on a case that is there, `If-Match`)."""
-    example: Any = None
-    """A body that works in the walk of the README."""
+    needed: tuple[str, ...] = ()
+    """The query's parameters that cannot be left out."""
+    refuses: tuple[type[Refusal], ...] = ()
+    """Its own ways of saying no, beyond those that its address and its body bring with them."""
+    forms: tuple[Form, ...] = ()
 
 
 async def serve(
@@ -236,7 +251,8 @@ async def serve(
         )
     identity = visit.id if visit else ""
     await respond(answer, keeper, identity, send)
-    log.info(
+    say = log.debug if answer.status < REFUSED else log.info
+    say(
         "answered",
         request=identity,
         method=operation.method,

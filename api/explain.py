@@ -69,5 +69,6 @@ OPERATIONS = (
         "Why it is so",
         gives=Why,
         query={"at": "why it was so at this time (RFC 3339)"},
+        refuses=(UnknownVersion,),
     ),
 )

@@ -8,6 +8,7 @@ from api.door import Answer, Keeper, Operation, Visit
 from api.keys import identify
 from api.problems import MalformedRequest
 from lifecycle.case import SetFields
+from lifecycle.refusals import InvalidFields, NotTheOwner, ReasonRequired
 from projections.views import CaseView
 
 
@@ -36,6 +37,6 @@ OPERATIONS = (
         takes=dict[str, Any],
         query={"reason": "why", "occurred_at": "when it happened (RFC 3339)"},
         writes=True,
-        example={"deposit_due": "500.00 USD", "deposit_paid": "500.00 USD"},
+        refuses=(NotTheOwner, InvalidFields, ReasonRequired),
     ),
 )

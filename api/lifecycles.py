@@ -6,14 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from api.asking import ask
-from api.door import Answer, Keeper, Operation, Visit, told
+from api.door import Answer, Form, Keeper, Operation, Visit, told
 from api.keys import identify
 from api.problems import NotFound
 from lifecycle.asks import Look
 from lifecycle.case import Case
 from lifecycle.declaration import Declaration
 from lifecycle.model import Lifecycle
-from lifecycle.refusals import Problem
+from lifecycle.refusals import NotYours, Problem, UnknownCase
 from projections.picture import draw
 
 
@@ -115,8 +115,17 @@ OPERATIONS = (
         "GET",
         "/v1/lifecycles/{name}",
         show_lifecycle,
-        "A lifecycle; with `.mermaid` its diagram, with `.svg` its picture",
+        "A lifecycle in full",
         gives=LifecycleView,
-        query={"case": "for `.svg`: the id of a case whose current states to mark"},
+        forms=(
+            Form(".mermaid", "text/plain", "A lifecycle's diagram, in Mermaid"),
+            Form(
+                ".svg",
+                "image/svg+xml",
+                "A lifecycle's picture",
+                query={"case": "the id of a case whose current states to mark"},
+                refuses=(NotYours, UnknownCase),
+            ),
+        ),
     ),
 )

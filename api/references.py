@@ -8,6 +8,13 @@ from api.door import Answer, Keeper, Operation, Visit
 from api.keys import identify
 from api.problems import MalformedRequest
 from lifecycle.case import ReleaseReference, TakeReference
+from lifecycle.refusals import (
+    NotTheOwner,
+    ReasonRequired,
+    ReferenceTaken,
+    UnknownReference,
+    UnknownTool,
+)
 from projections.views import CaseView
 
 
@@ -54,7 +61,7 @@ OPERATIONS = (
         gives=CaseView,
         takes=ReferenceBody,
         writes=True,
-        example={"ref": "144", "kind": "invoice"},
+        refuses=(UnknownTool, ReferenceTaken, ReasonRequired),
     ),
     Operation(
         "DELETE",
@@ -67,6 +74,8 @@ OPERATIONS = (
             "kind": "its kind, where it is not the main one",
             "reason": "why; staff have to say it",
         },
+        needed=("ref",),
         writes=True,
+        refuses=(UnknownTool, UnknownReference, NotTheOwner, ReasonRequired),
     ),
 )

@@ -18,8 +18,6 @@ from lifecycle.opening import open_journal
 
 GRACE_SECONDS = 10
 """How long requests under way may take to end."""
-CONNECTIONS_MAX = 1000
-"""Requests at once; more are answered 503 by the server."""
 
 log = structlog.get_logger("statekeeper.serving")
 
@@ -49,7 +47,6 @@ def run(settings: Settings) -> None:
             lifespan="on",
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=30,
-            limit_concurrency=CONNECTIONS_MAX,
         )
     finally:
         journal.stop()
@@ -75,6 +72,6 @@ def _first_words(keeper: Keeper, settings: Settings) -> Iterator[str]:
     asker = f"-H 'Authorization: Bearer {keys[tool]}'"
     yield "\nTry (the README walks on from here):"
     json = "-H 'Content-Type: application/json'"
-    yield f"  curl -s {address} {asker} {json} -d '{{\"id\": \"J-1\"}}'"
+    yield f'  curl -s {address} {asker} {json} -d \'{{"id": "J-1"}}\''
     yield f"  curl -s {address}/J-1/transitions {asker}"
     yield f"  curl -s {address}/J-1/why {asker}"

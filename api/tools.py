@@ -8,7 +8,7 @@ from api.keys import identify
 from api.problems import MalformedRequest
 from lifecycle.asks import LookUp
 from lifecycle.events import Asker
-from lifecycle.refusals import NotYours, UnknownTool
+from lifecycle.refusals import NotYours, UnknownReference, UnknownTool
 from projections.views import ToolView, tool_view
 
 
@@ -61,5 +61,6 @@ OPERATIONS = (
         show_to_tool,
         "The case as this tool says it, by its own id (`kind:ref` for other than its main kind)",
         gives=ToolView,
+        refuses=(UnknownTool, UnknownReference),
     ),
 )

@@ -8,9 +8,18 @@ from api.asking import ClaimedTime, Reason, ask, hidden_from, lifecycle_of, tagg
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify
 from lifecycle.asks import Look
-from lifecycle.case import Move, OpenTransition, open_transitions
+from lifecycle.case import Move, OpenTransition
+from lifecycle.refusals import (
+    ConditionNotMet,
+    FieldsMissing,
+    InvalidFields,
+    NotTheOwner,
+    ReasonRequired,
+    TransitionNotOpen,
+    UnknownTransition,
+)
 from projections.timeline import EventView, view
-from projections.views import CaseView, case_view
+from projections.views import CaseView, case_view, ways_out
 
 
 class TransitionBody(Struct, forbid_unknown_fields=True):
@@ -63,7 +72,8 @@ async def list_transitions(keeper: Keeper, visit: Visit) -> Answer:
     asker = await identify(keeper, visit)
     answer = await ask(keeper, visit, asker, Look())
     lifecycle = lifecycle_of(keeper, answer.case)
-    return told(OpenTransitions(open_transitions(answer.case, lifecycle)), 200, tagged(answer))
+    ways = ways_out(answer.case, lifecycle, hidden=hidden_from(asker, lifecycle))
+    return told(OpenTransitions(list(ways)), 200, tagged(answer))
 
 
 MAKE = Operation(
@@ -75,7 +85,15 @@ MAKE = Operation(
     takes=TransitionBody,
     status=201,
     writes=True,
-    example={"transition": "schedule", "fields": {"scheduled_for": "2026-05-11"}},
+    refuses=(
+        UnknownTransition,
+        TransitionNotOpen,
+        NotTheOwner,
+        InvalidFields,
+        FieldsMissing,
+        ReasonRequired,
+        ConditionNotMet,
+    ),
 )
 
 OPERATIONS = (

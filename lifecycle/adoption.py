@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from lifecycle.asks import Known, definition_stream
+from lifecycle.chart import Chart
+from lifecycle.definition import read
 from lifecycle.events import (
     Asker,
     CaseOpened,
@@ -24,12 +26,14 @@ def adopt(journal: Journal, lifecycles: Iterable[Lifecycle]) -> None:
     """Let these definitions decide from now on.
 
     One that means what the log last adopted changes nothing. A new version is adopted if every
-    open case stands where the new one knows its states; else `BadDefinition` names the cases.
+    case that has not ended stands where one can stand in the new one; else `BadDefinition` names
+    those that do not.
     """
     for lifecycle in lifecycles:
         stream = definition_stream(lifecycle.name)
-        adopted = journal.memory[stream].state
+        adopted = journal.known_now(stream).state
         if isinstance(adopted, DefinitionAdopted) and _changed(adopted, lifecycle):
+            _require_raised(lifecycle, adopted)
             _require_fit(journal, lifecycle, adopted)
         journal.record_now(Record(stream, _adopting(lifecycle)))
 
@@ -37,8 +41,10 @@ def adopt(journal: Journal, lifecycles: Iterable[Lifecycle]) -> None:
 def _adopting(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]:
     def decide(known: Known, now: datetime) -> Event | None:
         adopted = known.state
-        if isinstance(adopted, DefinitionAdopted) and not _changed(adopted, lifecycle):
-            return None
+        if isinstance(adopted, DefinitionAdopted):
+            if not _changed(adopted, lifecycle):
+                return None
+            _require_raised(lifecycle, adopted)  # another process may have adopted meanwhile
         return DefinitionAdopted(
             recorded_at=now,
             by=Asker(),
@@ -55,22 +61,27 @@ def _changed(adopted: DefinitionAdopted, lifecycle: Lifecycle) -> bool:
     return adopted.digest != lifecycle.mark.digest
 
 
-def _require_fit(journal: Journal, lifecycle: Lifecycle, adopted: DefinitionAdopted) -> None:
+def _require_raised(lifecycle: Lifecycle, adopted: DefinitionAdopted) -> None:
     if lifecycle.mark.version <= adopted.version:
         raise _refused(
             lifecycle,
             f"means something else than the version {adopted.version} that the log adopted;"
             f" raise `version` to {adopted.version + 1} or more to adopt it",
         )
+
+
+def _require_fit(journal: Journal, lifecycle: Lifecycle, adopted: DefinitionAdopted) -> None:
+    before = read(adopted.text.encode(), lifecycle.name)[0]
+    ended = Chart(before).ended
     strange = [
         f"{case} ({', '.join(states)})"
         for case, states in _standing(journal, lifecycle.collection)
-        if any(state not in lifecycle.chart.leaves for state in states)
+        if not ended(states) and not lifecycle.chart.is_whole(states)
     ]
     if strange:
         more = f" and {len(strange) - NAMED_MAX} more" if len(strange) > NAMED_MAX else ""
         named = ", ".join(strange[:NAMED_MAX]) + more
-        raise _refused(lifecycle, f"these cases stand where it knows no state: {named}")
+        raise _refused(lifecycle, f"these cases stand where no case of it can stand: {named}")
 
 
 def _standing(journal: Journal, collection: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -46,7 +46,6 @@ from lifecycle.refusals import (
     DefinitionNotAdopted,
     FieldsMissing,
     IdempotencyKeyReused,
-    InvalidFields,
     NotSignedIn,
     NotTheOwner,
     NotYours,
@@ -385,11 +384,12 @@ def _case_meant(what: LookUp, memory: Memory, lifecycle: Lifecycle) -> Case:
 def _open(ask: Ask, what: Open, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Settled:
     _adopted(lifecycle, memory)
     stream = case_stream(ask.collection, ask.id)
+    cases.check_named(what, lifecycle)
     if memory[stream].version:
         raise CaseExists(f"{ask.collection} has a case {ask.id!r} already", id=ask.id)
     held = _references_free(what.references, ask, memory, lifecycle)
-    _cases_exist(what.fields, memory, lifecycle)
-    events = cases.open_case(ask.id, what, ask.asker, lifecycle, now)
+    absent = _absent(what.fields, memory, lifecycle)
+    events = cases.open_case(ask.id, what, ask.asker, lifecycle, now, absent)
     whose = f"{ask.collection}/{ask.id}"
     beside = [(one, ReferenceHeld(recorded_at=now, by=ask.asker, case=whose)) for one in held]
     return _caused(ask, stream, events, beside, memory, now)
@@ -404,9 +404,9 @@ def _change(
     if isinstance(what, TakeReference) and not isinstance(what, ReleaseReference):
         taken = {reference_key(what.tool, what.kind, lifecycle): (what.ref,)}
         _references_free(taken, ask, memory, lifecycle)
-    if isinstance(what, Move | SetFields):
-        _cases_exist(what.fields, memory, lifecycle)
-    events = cases.change(case, what, ask.asker, lifecycle, now)
+    fields = what.fields if isinstance(what, Move | SetFields) else {}
+    absent = _absent(fields, memory, lifecycle)
+    events = cases.change(case, what, ask.asker, lifecycle, now, absent)
     beside = [_beside(ask, what, lifecycle, now)] if isinstance(what, TakeReference) else []
     return _caused(ask, stream, events, beside if events else [], memory, now)
 
@@ -461,7 +461,6 @@ def _references_free(
     streams: dict[str, None] = {}
     for key, refs in references.items():
         tool, _, kind = key.partition(":")
-        reference_key(tool, kind, lifecycle)
         for ref in refs:
             stream = reference_stream(tool, kind or lifecycle.main_kind(tool), ref)
             held = memory[stream].state
@@ -477,18 +476,10 @@ def _references_free(
     return list(streams)
 
 
-def _cases_exist(given: Mapping[str, object], memory: Memory, lifecycle: Lifecycle) -> None:
-    """A field of type `case` names one that is there."""
-    wrong = [
-        {"path": f"fields.{name}", "detail": f"there is no case {value[:140]!r}"}
-        for name, value in given.items()
-        if name in lifecycle.fields
-        and lifecycle.fields[name].type == "case"
-        and isinstance(value, str)
-        and not memory[_named(f"case:{value}")].version
-    ]
-    if wrong:
-        raise InvalidFields(f"{wrong[0]['path']}: {wrong[0]['detail']}", errors=wrong)
+def _absent(given: Mapping[str, object], memory: Memory, lifecycle: Lifecycle) -> list[str]:
+    """The cases that these fields name, and that nobody opened."""
+    named = cases.cases_named(given, lifecycle)
+    return [case for case in named.values() if not memory[f"case:{case}"].version]
 
 
 def _refused(ask: Ask, refusal: Refusal, case: Case, memory: Memory, now: datetime) -> Settled:

@@ -138,9 +138,17 @@ Change = Move | SetFields | TakeReference | ReleaseReference | Correct | Erase
 
 
 def change(
-    case: Case, ask: Change, asker: Asker, lifecycle: Lifecycle, now: datetime
+    case: Case,
+    ask: Change,
+    asker: Asker,
+    lifecycle: Lifecycle,
+    now: datetime,
+    absent: Collection[str] = (),
 ) -> tuple[CaseEvent, ...]:
-    """What this ask makes of the case: events, none where nothing changes; or a `Refusal`."""
+    """What this ask makes of the case: events, none where nothing changes; or a `Refusal`.
+
+    `absent` are those of the `cases_named` that nobody opened.
+    """
     events: tuple[CaseEvent, ...]
     match ask:
         case ReleaseReference():
@@ -152,9 +160,9 @@ def change(
         case Erase():
             return erase(case, ask, asker, now)
         case Move():
-            events = make_transition(case, ask, asker, lifecycle, now)
+            events = make_transition(case, ask, asker, lifecycle, now, absent)
         case SetFields():
-            events = set_fields(case, ask, asker, lifecycle, now)
+            events = set_fields(case, ask, asker, lifecycle, now, absent)
         case _:
             assert_never(ask)
     return (*events, *automatic(case, events, asker, lifecycle, now))
@@ -164,7 +172,7 @@ def check_version(
     case: Case, ask: Change, versions: Collection[int] | None, lifecycle: Lifecycle
 ) -> None:
     """A conditional write needs the case to stand at one of these versions."""
-    _resolved(ask, lifecycle)
+    _resolved(case, ask, lifecycle)
     if versions is None or case.version in versions:
         return
     wanted = _listed(map(str, versions))
@@ -176,8 +184,32 @@ def check_version(
     )
 
 
+def cases_named(given: Mapping[str, Any], lifecycle: Lifecycle) -> dict[str, str]:
+    """The cases that these fields name, like `clients/C-7`, by field."""
+    values, _ = _normalised(given, lifecycle)
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and lifecycle.fields[name].type == "case"
+    }
+
+
+def check_named(ask: Open, lifecycle: Lifecycle) -> None:
+    """Whatever an ask to open names is declared."""
+    for key in ask.references:
+        tool, _, kind = key.partition(":")
+        reference_key(tool, kind, lifecycle)
+    if ask.state is not None:
+        _state_named(lifecycle, ask.state)
+
+
 def open_case(
-    case_id: str, ask: Open, asker: Asker, lifecycle: Lifecycle, now: datetime
+    case_id: str,
+    ask: Open,
+    asker: Asker,
+    lifecycle: Lifecycle,
+    now: datetime,
+    absent: Collection[str] = (),
 ) -> tuple[CaseEvent, ...]:
     """Begin a case, or adopt one: owned by the owner of where it starts."""
     chart, ownership = lifecycle.chart, lifecycle.ownership
@@ -191,7 +223,7 @@ def open_case(
         )
     states = chart.initial if ask.state is None else _state_named(lifecycle, ask.state)
     active = chart.active(states).ids
-    given = _fitting(ask.fields, lifecycle)
+    given = _fitting(ask.fields, lifecycle, absent)
     _owned(given, asker, lifecycle, active, case_id)
     given = {name: value for name, value in given.items() if value is not None}
     if ask.state is not None and not ask.reason:
@@ -208,7 +240,7 @@ def open_case(
         lifecycle=lifecycle.name,
         definition=lifecycle.mark,
         to=states,
-        references={key: refs for key, refs in ask.references.items() if refs},
+        references=_once_each(ask.references, lifecycle),
         rule=_opening_rule(asker, openers, lifecycle),
         fields=_plain(given, lifecycle),
         personal=_personal(given, lifecycle),
@@ -219,10 +251,15 @@ def open_case(
 
 
 def make_transition(
-    case: Case, ask: Move, asker: Asker, lifecycle: Lifecycle, now: datetime
+    case: Case,
+    ask: Move,
+    asker: Asker,
+    lifecycle: Lifecycle,
+    now: datetime,
+    absent: Collection[str] = (),
 ) -> tuple[TransitionMade, ...]:
     """Move a case, if the transition is open, the asker's to make, and its condition holds."""
-    _resolved(ask, lifecycle)
+    _resolved(case, ask, lifecycle)
     name = ask.transition
     chart, rows = lifecycle.chart, _rows_named(case, name, lifecycle)
     if not rows:
@@ -232,7 +269,7 @@ def make_transition(
             state=case.state,
             open=[chart.rows[row].name for row in chart.open_rows(case.states)],
         )
-    given, wrong = _normalised(ask.fields, lifecycle)
+    given, wrong = _normalised(ask.fields, lifecycle, absent)
     known = {**case.fields, **given}
     lead, verdicts = _lead(case, name, rows, known, lifecycle)
     row = lead.row if lead else rows[0]
@@ -267,10 +304,15 @@ def make_transition(
 
 
 def set_fields(
-    case: Case, ask: SetFields, asker: Asker, lifecycle: Lifecycle, now: datetime
+    case: Case,
+    ask: SetFields,
+    asker: Asker,
+    lifecycle: Lifecycle,
+    now: datetime,
+    absent: Collection[str] = (),
 ) -> tuple[FieldsSet, ...]:
     """Set the facts that the asker owns here; values that stand already make no event."""
-    given = _fitting(ask.fields, lifecycle)
+    given = _fitting(ask.fields, lifecycle, absent)
     _owned(given, asker, lifecycle, lifecycle.chart.active(case.states).ids, case.id)
     if asker.staff and not ask.reason:
         raise ReasonRequired(f"staff who set fields of {case.id} in a tool's place say why")
@@ -317,7 +359,7 @@ def release_reference(
     case: Case, ask: ReleaseReference, asker: Asker, lifecycle: Lifecycle, now: datetime
 ) -> tuple[ReferenceReleased, ...]:
     """Only the tool that a reference names, or staff, may release it."""
-    reference_key(ask.tool, ask.kind, lifecycle)
+    _resolved(case, ask, lifecycle)
     if asker.tool and asker.tool != ask.tool:
         raise NotTheOwner(
             f"{asker.tool!r} may not release a reference of {ask.tool!r}:"
@@ -325,12 +367,6 @@ def release_reference(
             owner=ask.tool,
         )
     held = references_of(case, ask.tool, ask.kind, lifecycle)
-    if ask.ref not in held:
-        raise UnknownReference(
-            f"{case.id} holds no reference {_quoted(ask.ref)} of {ask.tool!r}",
-            tool=ask.tool,
-            ref=ask.ref,
-        )
     if asker.staff and not ask.reason:
         raise ReasonRequired(f"staff who release a reference of {case.id} say why")
     return (
@@ -580,11 +616,27 @@ def references_of(case: Case, tool: str, kind: str, lifecycle: Lifecycle) -> dic
     return {ref: key for key in keys for ref in case.references.get(key, ())}
 
 
+def _once_each(
+    references: Mapping[str, tuple[str, ...]], lifecycle: Lifecycle
+) -> dict[str, tuple[str, ...]]:
+    """These references as they are named, each under the first of the names it is given."""
+    seen: set[tuple[str, str, str]] = set()
+    kept: dict[str, tuple[str, ...]] = {}
+    for key, refs in references.items():
+        tool, _, kind = key.partition(":")
+        for ref in refs:
+            same = (tool, kind or lifecycle.main_kind(tool), ref)
+            if same not in seen:
+                seen.add(same)
+                kept[key] = (*kept.get(key, ()), ref)
+    return kept
+
+
 # --- the parts of a decision --------------------------------------------------------------------
 
 
-def _resolved(ask: Change, lifecycle: Lifecycle) -> None:
-    """Whatever the ask names is declared."""
+def _resolved(case: Case, ask: Change, lifecycle: Lifecycle) -> None:
+    """Whatever the ask names is there."""
     match ask:
         case Move(transition=name) if name not in lifecycle.transitions:
             raise UnknownTransition(
@@ -594,8 +646,13 @@ def _resolved(ask: Change, lifecycle: Lifecycle) -> None:
             )
         case Correct(state=name):
             _state_named(lifecycle, name)
-        case TakeReference(tool=tool, kind=kind):
+        case TakeReference(tool=tool, kind=kind, ref=ref):
             reference_key(tool, kind, lifecycle)
+            held = references_of(case, tool, kind, lifecycle)
+            if isinstance(ask, ReleaseReference) and ref not in held:
+                raise UnknownReference(
+                    f"{case.id} holds no reference {_quoted(ref)} of {tool!r}", tool=tool, ref=ref
+                )
 
 
 def _rows_named(case: Case, name: str, lifecycle: Lifecycle) -> list[int]:
@@ -615,17 +672,20 @@ def _lead(
         if any(known.get(field) is None for field in guard.fields):
             holds[row], why[row] = False, None
             continue
-        values = {field: _comparable(field, known, lifecycle) for field in guard.fields}
+        if erased := [field for field in guard.fields if _is_erased(field, known, lifecycle)]:
+            holds[row], why[row] = False, f"{_listed(erased)} was erased"
+            continue
+        values = {
+            field: formats.comparable(lifecycle.fields[field].type, known[field])
+            for field in guard.fields
+        }
         verdict = guard.judge(values, chart.active(case.states))
         holds[row], why[row] = verdict.holds, verdict.why
     return chart.lead(case.states, name, holds), why
 
 
-def _comparable(field: str, known: Mapping[str, Value], lifecycle: Lifecycle) -> Any:
-    value = known[field]
-    if value == ERASED and field in lifecycle.personal:
-        return ERASED
-    return formats.comparable(lifecycle.fields[field].type, value)
+def _is_erased(field: str, known: Mapping[str, Value], lifecycle: Lifecycle) -> bool:
+    return known[field] == ERASED and field in lifecycle.personal
 
 
 def _may_make(case: Case, row: int, asker: Asker, lifecycle: Lifecycle) -> None:
@@ -661,15 +721,17 @@ def _opening_rule(asker: Asker, openers: Sequence[str], lifecycle: Lifecycle) ->
     return f"{lifecycle.collection} are opened by {_listed(openers)}"
 
 
-def _fitting(given: Mapping[str, Any], lifecycle: Lifecycle) -> dict[str, Value]:
-    values, wrong = _normalised(given, lifecycle)
+def _fitting(
+    given: Mapping[str, Any], lifecycle: Lifecycle, absent: Collection[str]
+) -> dict[str, Value]:
+    values, wrong = _normalised(given, lifecycle, absent)
     if wrong:
         raise InvalidFields(_first_wrong(wrong), errors=wrong)
     return values
 
 
 def _normalised(
-    given: Mapping[str, Any], lifecycle: Lifecycle
+    given: Mapping[str, Any], lifecycle: Lifecycle, absent: Collection[str] = ()
 ) -> tuple[dict[str, Value], list[dict[str, str]]]:
     """The canonical values, and every one that no format takes, with its path."""
     values: dict[str, Value] = {}
@@ -690,6 +752,11 @@ def _normalised(
             )
         except formats.NotThat as exc:
             wrong.append({"path": _path(name), "detail": str(exc)})
+        else:
+            if field.type == "case" and values[name] in absent:
+                detail = f"there is no case {values[name]!r}"
+                wrong.append({"path": _path(name), "detail": detail})
+                del values[name]
     return values, wrong
 
 

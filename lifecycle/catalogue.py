@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from lifecycle.checks import Source, check
 from lifecycle.connectors import Connector, read_connector
-from lifecycle.definition import read
+from lifecycle.definition import skim
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import BadDefinition, Problem
 
@@ -53,7 +53,7 @@ def load(place: Path, environment: Mapping[str, str]) -> Catalogue:
     for file in files:
         try:
             content = _content(file)
-            sources.append(Source(*read(content, str(file))))
+            sources.append(Source(*skim(content, str(file))))
             texts.append(content.decode())
         except BadDefinition as bad:
             problems += bad.problems

@@ -33,6 +33,9 @@ Configuration = tuple[str, ...]
 REMEMBERED_MAX = 20_000
 """Decisions kept per chart; the oldest goes first."""
 
+JUDGED_MAX = 1000
+"""Verdicts kept per condition: the values they hang on may be long texts."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -40,6 +43,15 @@ RESERVED_FIELDS = frozenset(
     {"event", "machine", "model", "source", "state", "target", "transition", "event_data"}
 )
 """Names that the library keeps for itself inside conditions."""
+
+
+ALLOWED = (
+    *(ast.Expression, ast.BoolOp, ast.boolop, ast.Compare, ast.UnaryOp, ast.Not, ast.USub),
+    *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
+    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div),
+    *(ast.Name, ast.Load, ast.Constant, ast.Call),
+)
+"""What a condition may be made of."""
 
 
 class BadCondition(ValueError):
@@ -74,17 +86,18 @@ class Guard:
 
     def __init__(self, text: str) -> None:
         """Compile, or raise `BadCondition`."""
-        self.text = text
-        self.fields: tuple[str, ...] = ()
-        """The fields it names, in the order of reading."""
-        self.states: tuple[str, ...] = ()
-        """The states it asks about with `In('…')`."""
-        self._literals: dict[str, object] = {}
+        self.text = text.strip()
+        lifter = _Lifter(self.text)
         try:
-            tree = ast.parse(text.strip(), mode="eval")
-            self._judge = evaluator_for().compile_bool(ast.unparse(self._lift(tree)))
+            lifted = lifter.visit(ast.parse(self.text, mode="eval"))
+            self._judge = evaluator_for().compile_bool(ast.unparse(lifted))
         except (SyntaxError, ValueError, RecursionError, MemoryError, InvalidDefinition) as exc:
             raise BadCondition(str(exc).split("Pass trusted")[0].strip()) from exc
+        self.fields = tuple(lifter.fields)
+        """The fields it names, in the order of reading."""
+        self.states = tuple(lifter.states)
+        """The states it asks about with `In('…')`."""
+        self._literals = lifter.literals
         self._remembered: dict[tuple[object, ...], Verdict] = {}
 
     def judge(self, values: Mapping[str, Any], active: "Active") -> Verdict:
@@ -100,7 +113,7 @@ class Guard:
             verdict = self._judge_anew(values, active)
         except TypeError:  # a value without a hash, an address say, is judged every time
             return self._judge_anew(values, active)
-        if len(self._remembered) >= REMEMBERED_MAX:
+        if len(self._remembered) >= JUDGED_MAX:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[key] = verdict
         return verdict
@@ -112,43 +125,41 @@ class Guard:
         except (TypeError, ValueError, ArithmeticError) as exc:
             return Verdict(holds=False, why=str(exc))
 
-    def _lift(self, tree: ast.Expression) -> ast.Expression:
-        fields: list[str] = []
-        states: list[str] = []
-        literals = self._literals
 
-        class Lifter(ast.NodeTransformer):
-            def visit_Call(self, node: ast.Call) -> ast.AST:
-                if not (isinstance(node.func, ast.Name) and node.func.id == "In"):
-                    raise BadCondition(f"only In('state') can be called, not {ast.unparse(node)}")
-                if node.keywords or len(node.args) != 1:
-                    raise BadCondition("In takes one state in quotes")
-                match node.args[0]:
-                    case ast.Constant(value=str(name)):
-                        states.append(name)
-                        node.args = [ast.Constant(f"s_{name}")]
-                        return node
-                raise BadCondition("In takes one state in quotes")
+class _Lifter(ast.NodeTransformer):
+    """Takes the literals out of a condition, and notes what it names."""
 
-            def visit_Constant(self, node: ast.Constant) -> ast.AST:
-                return self._literal(_exact(node, text))
+    def __init__(self, text: str) -> None:
+        self.fields: dict[str, None] = {}
+        self.states: list[str] = []
+        self.literals: dict[str, object] = {}
+        self._text = text
 
-            def visit_Name(self, node: ast.Name) -> ast.AST:
-                if node.id in {"true", "false"}:
-                    return self._literal(node.id == "true")
-                if node.id not in fields:
-                    fields.append(node.id)
-                return node
+    def visit(self, node: ast.AST) -> Any:
+        if not isinstance(node, ALLOWED):
+            raise BadCondition(f"{type(node).__name__} is not allowed in a condition")
+        return super().visit(node)
 
-            def _literal(self, value: object) -> ast.AST:
-                name = f"literal_{len(literals)}_"
-                literals[name] = value
-                return ast.Name(name, ast.Load())
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - the name that ast looks for
+        match node:
+            case ast.Call(ast.Name("In"), [ast.Constant(str(name))], []):
+                self.states.append(name)
+                return ast.Call(node.func, [ast.Constant(f"s_{name}")], [])
+        raise BadCondition(f"only In('state') can be called, not {ast.unparse(node)}")
 
-        text = self.text.strip()
-        lifted: ast.Expression = Lifter().visit(tree)
-        self.fields, self.states = tuple(fields), tuple(states)
-        return lifted
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802 - likewise
+        return self._literal(_exact(node, self._text))
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - likewise
+        if node.id in {"true", "false"}:
+            return self._literal(node.id == "true")
+        self.fields[node.id] = None
+        return node
+
+    def _literal(self, value: object) -> ast.AST:
+        name = f"LITERAL{len(self.literals)}"  # no field's id has capitals
+        self.literals[name] = value
+        return ast.Name(name, ast.Load())
 
 
 def _exact(node: ast.Constant, text: str) -> object:
@@ -156,7 +167,11 @@ def _exact(node: ast.Constant, text: str) -> object:
     if isinstance(node.value, bool | str):
         return node.value
     if isinstance(node.value, int | float):
-        return Decimal(ast.get_source_segment(text, node) or repr(node.value))
+        written = ast.get_source_segment(text, node) or repr(node.value)
+        try:
+            return Decimal(written)
+        except ArithmeticError as exc:
+            raise BadCondition(f"{written} is no decimal number") from exc
     raise BadCondition(f"{ast.unparse(node)} is no number, text, true or false")
 
 
@@ -313,6 +328,13 @@ class Chart:
     def configurations(self) -> frozenset[Configuration]:
         """All of them."""
         return frozenset(self.reachable())
+
+    def is_whole(self, configuration: Configuration) -> bool:
+        """Is it one leaf of each region that its states have, and nothing else?"""
+        if not set(configuration) <= set(self.leaves):
+            return False
+        active = self.active(configuration).ids
+        return self.ordered(set(self._enter(self._roots(), active))) == configuration
 
     def ended(self, configuration: Configuration) -> bool:
         """Is nothing more to come: is every active leaf final, or below a final state?"""

@@ -25,9 +25,9 @@ from lifecycle.chart import (
     first_of,
 )
 from lifecycle.connectors import Connector
-from lifecycle.declaration import Declaration, Field, Flow, Ignore, Place, State, walk
-from lifecycle.definition import HEAR_ONLY, UNREAD, Marks, listed, near
-from lifecycle.fields import NotThat, comparable, normalise
+from lifecycle.declaration import HEAR_ONLY, Declaration, Field, Flow, Ignore, Place, State, walk
+from lifecycle.definition import UNREAD, Marks, listed, near
+from lifecycle.fields import NotThat, Value, comparable, normalise
 from lifecycle.ownership import ELSEWHERE, Ownership
 from lifecycle.refusals import Problem
 from lifecycle.vocabulary import StatusField, Vocabulary
@@ -99,8 +99,12 @@ class _Scope:
     def known(self, path: str, kind: str, name: str, known: Collection[str]) -> Problems:
         """Refuse a name that nothing has."""
         skimmed = bool(self.shape) and not known
-        if name not in known and name != UNREAD and not skimmed:
+        if name not in known and not name.startswith(UNREAD) and not skimmed:
             yield self.problem(path, f"no {kind} '{name}'{near(name, known)}")
+
+    def whole(self, path: str) -> bool:
+        """Tell whether a part is as it was written, with nothing left out."""
+        return not any(_holds(path, wrong.path) for wrong in self.shape)
 
     def stands(self, problem: Problem) -> bool:
         """Tell whether a problem is one of its own, not around or inside a part of wrong shape."""
@@ -130,19 +134,21 @@ def _across(sources: Sequence[Source]) -> Problems:
     said: dict[tuple[str, str], tuple[str | None, Marks]] = {}
 
     def twice(source: Source, path: str, key: tuple[str, str], value: str | None) -> Problems:
+        if value is not None and value.startswith(UNREAD):
+            return
         first, marks = said.setdefault(key, (value, source.marks))
         if first != value:
-            what, name = key
+            here, there = (f"'{one}'" if one else "none" for one in (value, first))
             where = f"{marks.file}:{marks.line(path)}"
             yield source.marks.problem(
-                path, f"the {what} of '{name}' is {value!r} here and {first!r} in {where}"
+                path, f"the {key[0]} of '{key[1]}' is {here} here and {there} in {where}"
             )
 
     for source in sources:
         declared, file = source.declaration, source.marks.file
         for key, name in (("collection", declared.collection), ("lifecycle", declared.lifecycle)):
             first = said.setdefault((key, name), (file, source.marks))[1]
-            if first is not source.marks:
+            if first is not source.marks and not name.startswith(UNREAD):
                 yield source.marks.problem(key, f"{key} '{name}' is declared by {first.file} too")
         for name, tool in declared.tools.items():
             yield from twice(source, f"tools.{name}.title", ("title", name), tool.title)
@@ -196,12 +202,8 @@ def _fields(scope: _Scope) -> Problems:
         path = f"fields.{name}"
         if name in RESERVED_FIELDS | {"true", "false"}:
             yield scope.problem(path, f"'{name}' means something else in conditions; rename it")
-        if field.type == "choice" and not field.choices:
-            yield scope.problem(path, "a choice needs `choices: [...]`")
-        if field.type != "choice" and field.choices:
-            yield scope.problem(f"{path}.choices", f"a {field.type} has no choices")
-        if field.type != "money" and field.signed:
-            yield scope.problem(f"{path}.signed", f"only money is signed, not a {field.type}")
+        if scope.whole(path):
+            yield from _format(scope, path, field)
         if isinstance(field.owner, str):
             yield from scope.owner(f"{path}.owner", field.owner)
             continue
@@ -209,6 +211,15 @@ def _fields(scope: _Scope) -> Problems:
             at = f"{path}.owner.{state}"
             yield from scope.known(at, "state", state, [*scope.states, ELSEWHERE])
             yield from scope.owner(at, owner)
+
+
+def _format(scope: _Scope, path: str, field: Field) -> Problems:
+    if field.type == "choice" and not field.choices:
+        yield scope.problem(path, "a choice needs `choices: [...]`")
+    if field.type != "choice" and field.choices:
+        yield scope.problem(f"{path}.choices", f"a {field.type} has no choices")
+    if field.type != "money" and field.signed:
+        yield scope.problem(f"{path}.signed", f"only money is signed, not a {field.type}")
 
 
 def _states(scope: _Scope) -> Problems:
@@ -342,7 +353,7 @@ def _condition(scope: _Scope, path: str, text: str) -> Problems:
         yield from scope.known(path, "field", name, fields)
     for state in guard.states:
         yield from scope.known(path, "state", state, scope.states)
-    if all(name in fields for name in guard.fields):
+    if all(name in fields and scope.whole(f"fields.{name}") for name in guard.fields):
         yield from _comparisons(scope, path, tree)
 
 
@@ -383,7 +394,7 @@ def _pairs(tree: ast.Expression) -> Iterator[ast.Compare]:
 
 
 _BARE: Final = (ast.Name, ast.Constant)
-_SAMPLES: Final = {
+_SAMPLES: Final[Mapping[str, Value]] = {
     "number": 1,
     "date": "2026-05-04",
     "datetime": "2026-05-04T14:03:11Z",
@@ -407,7 +418,7 @@ def _sample(field: Field, pair: str) -> object:
             return comparable("money", "1.00 USD")
     if field.type in {"text", "choice"}:
         return next(iter(field.choices), "text")
-    return comparable(field.type, _SAMPLES[field.type])  # type: ignore[arg-type]
+    return comparable(field.type, _SAMPLES[field.type])
 
 
 def _words(scope: _Scope) -> Problems:
@@ -531,7 +542,7 @@ def _reactions(scope: _Scope) -> Problems:
         yield from scope.known(f"{path}.tell", "tool", reaction.tell, scope.tools)
         for at, field in _each(f"{path}.with", reaction.fields):
             yield from scope.known(at, "field", field, scope.declaration.fields)
-        if reaction.tell in scope.tools and reaction.tell not in told:
+        if reaction.tell in scope.tools and reaction.tell not in told and scope.whole("flows"):
             yield scope.problem(
                 f"{path}.tell", f"'{reaction.tell}' cannot be told: it has no flow of direction out"
             )
@@ -550,6 +561,8 @@ def _flows(scope: _Scope) -> Problems:
                 yield scope.problem(
                     f"{path}.{key}", f"write env:NAME; a {key} does not belong in a definition"
                 )
+        if flow.direction == "out" and flow.how == "poll":
+            yield scope.problem(f"{path}.how", "a poll only hears; tell by webhook, api or manual")
         if flow.every is not None and not (_DURATION.fullmatch(flow.every) or _is_cron(flow.every)):
             yield scope.problem(
                 f"{path}.every", f"'{flow.every}' is neither a duration nor a five-field cron line"
@@ -603,7 +616,9 @@ def _chart(scope: _Scope) -> Problems:
         )
         return
     active = [chart.active(configuration).ids for configuration in found]
-    yield from _unreachable(scope, frozenset().union(*active))
+    reached = frozenset().union(*active)
+    yield from _unreachable(scope, reached)
+    yield from _never_first(scope, reached, found)
     yield from _traps(scope, chart, found)
     yield from _circles(scope, chart, found)
     yield from _openers(scope, chart)
@@ -673,6 +688,17 @@ def _unreachable(scope: _Scope, reached: Collection[str]) -> Problems:
         if place.id not in reached and inside:
             yield scope.problem(
                 place.path, f"'{place.id}' is never reached; no transition leads there"
+            )
+
+
+def _never_first(scope: _Scope, reached: frozenset[str], found: _Steps) -> Problems:
+    """A row is taken somewhere, unless one of its name further inside always wins."""
+    taken = {row for leads in found.values() for row, _ in leads}
+    for index, row in enumerate(scope.declaration.transitions):
+        if index not in taken and not reached.isdisjoint(row.sources):
+            yield scope.problem(
+                f"transitions[{index}]",
+                f"never taken: further inside, a '{row.name}' without a condition always wins",
             )
 
 

@@ -21,6 +21,9 @@ Duration = Annotated[
 Words = str | tuple[str, ...] | None
 """What a tool calls a state: a word, several (the first is told, all are heard), or nothing."""
 
+HEAR_ONLY = "hear_only"
+"""Beside the states of a status field: the product computes it itself and is never told."""
+
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 
 

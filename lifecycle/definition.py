@@ -15,7 +15,7 @@ import msgspec
 import yaml
 from msgspec import Struct, inspect
 
-from lifecycle.declaration import Declaration, Duration, Id
+from lifecycle.declaration import HEAR_ONLY, Declaration, Duration, Id
 from lifecycle.refusals import BadDefinition, Problem
 
 BYTES_MAX: Final = 1024 * 1024
@@ -27,9 +27,7 @@ VALUES_MAX: Final = 100_000
 DIGITS_MAX: Final = 15
 """The length of a whole number."""
 UNREAD: Final = "\0"
-"""Stands for text that is missing or wrong: no file can hold it."""
-HEAR_ONLY: Final = "hear_only"
-"""The one key beside the states of a status field: its value is a truth value, never a word."""
+"""Begins what stands for text that is missing or wrong, its path behind it: no file can."""
 
 Shape = TypeVar("Shape", bound=Struct)
 Node = yaml.nodes.Node
@@ -71,8 +69,8 @@ def read_as(shape: type[Shape], content: bytes, file: str) -> tuple[Shape, Marks
 def skim(content: bytes, file: str) -> tuple[Declaration, Marks]:
     """Read what can be read of a lifecycle, so that its names can be checked all the same.
 
-    What is wrong in its shape stands in the marks, and `UNREAD` where it was to be said. Raises
-    BadDefinition where nothing can be read: no YAML, or beyond the bounds.
+    What is wrong in its shape stands in the marks, and text that begins with `UNREAD` where it
+    was to be said. Raises BadDefinition where nothing can be read: no YAML, or beyond the bounds.
     """
     return _walked(Declaration, content, file)
 
@@ -177,7 +175,7 @@ class _Walk:
             case yaml.ScalarNode(), inspect.StrType() if not _is_nothing(node):
                 return self._text(node.value, wanted, path)
         self._say(path, f"expected {_expected(wanted)}, found {_found(node)}")
-        return _neutral(wanted)
+        return _neutral(wanted, path)
 
     def _struct(self, node: yaml.MappingNode, wanted: inspect.StructType, path: str) -> object:
         fields = {field.encode_name: field for field in wanted.fields}
@@ -189,8 +187,8 @@ class _Walk:
                 self._say(at, f"no key {quoted(key)} here{near(key, fields)}; {listed(fields)}")
         for name, field in fields.items():
             if field.required and field.name not in said:
-                said[field.name] = _neutral(field.type)
                 at = f"{path}.{name}" if path else name
+                said[field.name] = _neutral(field.type, at)
                 self._say(at, f"missing: expected {_expected(field.type)}", self.lines[path])
         return wanted.cls(**said)
 
@@ -274,13 +272,14 @@ def _bare(wanted: inspect.Type) -> inspect.Type:
     return _bare(wanted.type) if isinstance(wanted, inspect.Metadata) else wanted
 
 
-def _neutral(wanted: inspect.Type) -> object:  # noqa: PLR0911 - one for each kind of type
+def _neutral(wanted: inspect.Type, path: str) -> object:  # noqa: PLR0911 - one for each kind
     """Stand in for what could not be read."""
     match _bare(wanted):
         case inspect.UnionType(types=options):
-            return None if inspect.NoneType() in options else _neutral(options[0])
+            return None if inspect.NoneType() in options else _neutral(options[0], path)
         case inspect.StructType(cls=shape, fields=fields):
-            return shape(**{field.name: _neutral(field.type) for field in fields if field.required})
+            required = [field for field in fields if field.required]
+            return shape(**{field.name: _neutral(field.type, path) for field in required})
         case inspect.DictType():
             return {}
         case inspect.VarTupleType():
@@ -291,7 +290,7 @@ def _neutral(wanted: inspect.Type) -> object:  # noqa: PLR0911 - one for each ki
             return 0
         case inspect.LiteralType(values=options):
             return options[0]
-    return UNREAD
+    return UNREAD + path
 
 
 def _beside_states(key: str, wanted: inspect.Type) -> inspect.Type:

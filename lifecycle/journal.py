@@ -12,10 +12,11 @@ decision, yes or no, was made on the whole truth, with any number of processes w
 
 import asyncio
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from itertools import islice
 from time import monotonic
 from typing import Protocol
 
@@ -33,25 +34,23 @@ from lifecycle.asks import (
     LookUp,
     Settled,
     case_stream,
-    learn,
     settle,
     streams_of,
 )
-from lifecycle.case import Case
-from lifecycle.events import Entry, Erased, Event
+from lifecycle.case import Case, Erase
+from lifecycle.events import Event
 from lifecycle.log import TAIL_MAX, Batch, Recorder
 from lifecycle.mapper import EntryMapper
+from lifecycle.memory import Draft, Memory
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import Overloaded, StorageUnavailable
 
 BATCH_ASKS_MAX = 256
 BATCH_BYTES_MAX = 4 * 2**20
+IMPORT_ASKS_MAX = BATCH_ASKS_MAX // 2
+"""Lines of an import that are asked together: no batch holds more of them."""
 QUEUE_ASKS_MAX = 4096
 QUEUE_BYTES_MAX = 32 * 2**20
-MEMORY_STREAMS_MAX = 40_000
-MEMORY_BYTES_MAX = 40 * 2**20
-STREAM_BYTES = 1000
-"""What remembering a stream costs at least."""
 IDLE_SECONDS = 0.5
 """How long the writer rests before it looks at the log without being asked."""
 
@@ -62,117 +61,16 @@ def utc_now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-class Memory:
-    """What this process knows of the log's streams, as of one position; bounded."""
-
-    def __init__(self, recorder: Recorder, mapper: EntryMapper) -> None:
-        """Know nothing yet."""
-        self._recorder = recorder
-        self._mapper = mapper
-        self._known: OrderedDict[str, Known] = OrderedDict()
-        self._bytes = 0
-        self.position = 0
-        """The last position that everything known is at least as new as."""
-
-    def __getitem__(self, stream: str) -> Known:
-        """The stream as far as it goes; read, if it is not known."""
-        known = self.peek(stream)
-        if known is None:
-            self.recall((stream,))
-            known = self._known[stream]
-        return known
-
-    def peek(self, stream: str) -> Known | None:
-        """The stream, if it is known; from any thread."""
-        return self._known.get(stream)
-
-    def recall(self, streams: Iterable[str]) -> None:
-        """Read what is not known of these, all in one query."""
-        unknown: dict[str, Known] = {}
-        for stream in streams:
-            if stream in self._known:
-                self._known.move_to_end(stream)
-            else:
-                unknown[stream] = NOTHING
-        if not unknown:
-            return
-        for stored in self._recorder.streams(list(unknown)):
-            entry = self._mapper.to_domain_event(stored)
-            unknown[entry.stream] = learn(unknown[entry.stream], entry)
-        for stream, known in unknown.items():
-            self.put(stream, known)
-
-    def put(self, stream: str, known: Known) -> None:
-        """Know this of a stream."""
-        self._bytes += _weight(known) - _weight(self._known.get(stream))
-        self._known[stream] = known
-        self._known.move_to_end(stream)
-
-    def follow(self, tail: Sequence[Notification]) -> None:
-        """Bring what is known up to date."""
-        for stored in tail:
-            stream = str(stored.originator_id)
-            if stored.topic == Erased.TOPIC:
-                self._mapper.vault.mistrust(stream)
-            known = self._known.get(stream)
-            if known is not None and stored.originator_version > known.version:
-                entry = self._mapper.to_domain_event(stored)
-                self.put(stream, learn(known, entry))
-        if tail:
-            self.position = tail[-1].id
-
-    def shrink(self) -> None:
-        """Let go of what was used longest ago."""
-        while len(self._known) > MEMORY_STREAMS_MAX or self._bytes > MEMORY_BYTES_MAX:
-            _, known = self._known.popitem(last=False)
-            self._bytes -= _weight(known)
-
-    def __len__(self) -> int:
-        """How many streams are known."""
-        return len(self._known)
-
-
-def _weight(known: Known | None) -> int:
-    if known is None:
-        return 0
-    if isinstance(known.state, Case):
-        texts = (len(value) for value in known.state.fields.values() if isinstance(value, str))
-        return 2 * STREAM_BYTES + sum(texts)
-    return STREAM_BYTES
-
-
-class Draft:
-    """A batch as it is being decided: what is known, and on top what this batch adds."""
-
-    def __init__(self, memory: Memory) -> None:
-        """Begin with what is remembered."""
-        self._memory = memory
-        self.added: dict[str, Known] = {}
-        self.entries: list[Entry] = []
-        self.forget: set[str] = set()
-
-    def __getitem__(self, stream: str) -> Known:
-        """The stream as it will be after this batch."""
-        return self.added.get(stream) or self._memory[stream]
-
-    def add(self, settled: Settled) -> None:
-        """Let the asks that follow see this."""
-        self.added.update(settled.known)
-        self.entries += settled.entries
-        if settled.forget:
-            self.forget.add(settled.forget)
-
-
 Outcome = Answer | BaseException | None
 """What becomes of an ask; None where something was recorded that nobody asks about."""
 
 
 class Waiting(Struct):
-    """An ask in the queue."""
+    """Asks in the queue that are answered together."""
 
-    ask: "Ask | Record"
+    asks: "Sequence[Ask | Record]"
     size: int
-    future: "asyncio.Future[Answer | None] | Future[Answer | None]"
+    future: "asyncio.Future[list[Outcome]] | Future[list[Outcome]]"
     loop: asyncio.AbstractEventLoop | None = None
 
 
@@ -209,7 +107,8 @@ class Journal:
         self.unavailable: str | None = None
         """Why the database cannot be used, as of the last try."""
         self.clock = clock
-        self._queue: deque[Waiting] = deque()
+        self._asked: deque[Waiting] = deque()
+        self._imported: deque[Waiting] = deque()
         self._queue_bytes = 0
         self._something = threading.Condition()
         self._stopping = False
@@ -231,38 +130,56 @@ class Journal:
     async def answer(self, ask: Ask, size: int = 0) -> Answer:
         """What becomes of this ask, once it is durable; or raises the `Refusal`."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer | None] = loop.create_future()
-        self._enqueue(Waiting(ask, size, future, loop))
-        answer = await future
-        assert isinstance(answer, Answer)
-        return answer
+        future: asyncio.Future[list[Outcome]] = loop.create_future()
+        self._enqueue(self._asked, Waiting((ask,), size, future, loop))
+        return _answered(await future)
 
     def answer_now(self, ask: Ask) -> Answer:
         """The same for a thread that may wait."""
-        future: Future[Answer | None] = Future()
-        self._enqueue(Waiting(ask, 0, future))
-        answer = future.result()
-        assert isinstance(answer, Answer)
-        return answer
+        future: Future[list[Outcome]] = Future()
+        self._enqueue(self._asked, Waiting((ask,), 0, future))
+        return _answered(future.result())
 
     def record_now(self, record: Record) -> None:
         """Record something that is no case's, once it is durable."""
-        future: Future[Answer | None] = Future()
-        self._enqueue(Waiting(record, 0, future))
-        future.result()
+        future: Future[list[Outcome]] = Future()
+        self._enqueue(self._asked, Waiting((record,), 0, future))
+        for outcome in future.result():
+            if outcome is not None:
+                raise AssertionError(outcome) if isinstance(outcome, Answer) else outcome
+
+    async def answer_many(self, asks: Sequence[Ask], size: int) -> list[Outcome]:
+        """What becomes of these asks of an import, in their order; people's asks go first.
+
+        At most `IMPORT_ASKS_MAX` at once.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Outcome]] = loop.create_future()
+        self._enqueue(self._imported, Waiting(asks, size, future, loop))
+        return await future
+
+    def answer_many_later(self, asks: Sequence[Ask], size: int) -> "Future[list[Outcome]]":
+        """The same for a thread, which may wait or go on."""
+        future: Future[list[Outcome]] = Future()
+        self._enqueue(self._imported, Waiting(asks, size, future))
+        return future
 
     async def known(self, stream: str) -> Known:
         """What is known of a stream that is no case's, as committed at this moment."""
         known = self.memory.peek(stream)
-        if known is not None:
-            return known
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self._look, stream)
+        if known is None:
+            known = await asyncio.to_thread(self.known_now, stream)
+        return known
+
+    def known_now(self, stream: str) -> Known:
+        """The same for a thread that may wait: as committed at this moment."""
+        self.record_now(Record(stream, lambda _known, _now: None))
+        return self.memory.peek(stream) or NOTHING
 
     @property
     def queued(self) -> int:
-        """The asks that wait."""
-        return len(self._queue)
+        """The asks that wait, chunks of an import counted as one."""
+        return len(self._asked) + len(self._imported)
 
     @property
     def position(self) -> int:
@@ -271,37 +188,40 @@ class Journal:
 
     # --- the queue
 
-    def _enqueue(self, waiting: Waiting) -> None:
+    def _enqueue(self, queue: deque[Waiting], waiting: Waiting) -> None:
         with self._something:
             if self._stopping:
                 raise StorageUnavailable("the service is stopping", may_have_happened=False)
-            if (
-                len(self._queue) >= QUEUE_ASKS_MAX
-                or self._queue_bytes + waiting.size > QUEUE_BYTES_MAX
-            ):
-                raise Overloaded(f"{len(self._queue)} asks are waiting already; try again shortly")
-            self._queue.append(waiting)
+            if len(queue) >= QUEUE_ASKS_MAX or self._queue_bytes + waiting.size > QUEUE_BYTES_MAX:
+                raise Overloaded(f"{self.queued} asks are waiting already; try again shortly")
+            queue.append(waiting)
             self._queue_bytes += waiting.size
             self._something.notify()
 
     def _take(self) -> list[Waiting]:
+        """All that waits, within bounds; of imports no more than half a batch.
+
+        An erasing ends its batch: what comes after it is sealed with a new key.
+        """
         with self._something:
-            if not self._queue and not self._stopping:
+            if not self.queued and not self._stopping:
                 self._something.wait(IDLE_SECONDS)
             taken: list[Waiting] = []
-            size = 0
-            while self._queue and len(taken) < BATCH_ASKS_MAX and size < BATCH_BYTES_MAX:
-                waiting = self._queue.popleft()
-                size += waiting.size
-                taken.append(waiting)
+            size, erasing = 0, False
+            while (
+                self._asked
+                and not erasing
+                and len(taken) < BATCH_ASKS_MAX
+                and size < BATCH_BYTES_MAX
+            ):
+                taken.append(self._asked.popleft())
+                size += taken[-1].size
+                erasing = any(_erases(ask) for ask in taken[-1].asks)
+            if self._imported and not erasing and size < BATCH_BYTES_MAX:
+                taken.append(self._imported.popleft())
+                size += taken[-1].size
             self._queue_bytes -= size
             return taken
-
-    def _look(self, stream: str) -> Known:
-        future: Future[Answer | None] = Future()
-        self._enqueue(Waiting(Record(stream, lambda _known, _now: None), 0, future))
-        future.result()
-        return self.memory.peek(stream) or NOTHING
 
     # --- the writer
 
@@ -321,12 +241,12 @@ class Journal:
                 self.unavailable = None
             except StorageUnavailable as refusal:
                 self.unavailable = refusal.detail
-                _reply([(one, _again(refusal)) for one in batch])
+                _reply([(one, [_again(refusal) for _ in one.asks]) for one in batch])
             except Exception as fault:  # noqa: BLE001 - nobody who asked may be left waiting
-                _reply([(one, fault) for one in batch])
+                _reply([(one, [fault for _ in one.asks]) for one in batch])
 
     def _settle(self, batch: list[Waiting]) -> None:
-        if any(_only_looks(one.ask) for one in batch):
+        if any(_only_looks(ask) for one in batch for ask in one.asks):
             self._catch_up()
         deciding = Deciding(self, batch)
         deciding.decide()
@@ -349,7 +269,6 @@ class Journal:
                 batch.events, after=self.memory.position, keys=batch.keys, forget=batch.forget
             )
             while positions is None:
-                vault.settle(stored=False)
                 while len(tail := self.recorder.tail(self.memory.position)) == TAIL_MAX:
                     self.memory.follow(tail)
                 positions = self.recorder.append_held(
@@ -386,24 +305,30 @@ class Deciding:
         """Take what is waiting."""
         self._journal = journal
         self._waiting = waiting
+        self._asks = [ask for one in waiting for ask in one.asks]
         self.draft = Draft(journal.memory)
         self._outcomes: list[Outcome] = []
 
     def decide(self) -> None:
         """Decide every ask in order, each on what those before it leave."""
         journal = self._journal
+        vault = journal.mapper.vault
+        vault.settle(stored=False)
         journal.memory.recall(self._streams())
         self.draft = Draft(journal.memory)
         self._outcomes = []
-        for one in self._waiting:
+        for ask in self._asks:
             try:
-                settled = self._settled(one.ask, journal.clock())
-                self.draft.add(settled)
+                settled = self._settled(ask, journal.clock())
+                stored = [journal.mapper.to_stored_event(entry) for entry in settled.entries]
+                self.draft.add(settled, stored)
                 self._outcomes.append(settled.answer)
             except StorageUnavailable:
                 raise
             except Exception as no:  # noqa: BLE001 - one ask's no, or fault, hurts no other
                 self._outcomes.append(no)
+        for stream in self.draft.forget:
+            vault.forget(stream)
 
     def decide_on(self, tail: Sequence[Notification]) -> Batch:
         """Decide again, on the tail of a log that is held."""
@@ -413,13 +338,8 @@ class Deciding:
 
     def batch(self) -> Batch:
         """The events of the draft as they are stored."""
-        mapper = self._journal.mapper
-        stored = []
-        for entry in self.draft.entries:
-            stored.append(mapper.to_stored_event(entry))
-            if isinstance(entry.event, Erased):
-                mapper.vault.forget(entry.stream)
-        return Batch(stored, dict(mapper.vault.made()), tuple(self.draft.forget))
+        made = self._journal.mapper.vault.made()
+        return Batch(self.draft.stored, dict(made), tuple(self.draft.forget))
 
     def positions(self, positions: Sequence[int]) -> dict[tuple[str, int], int]:
         """Where each event of the draft came to stand, by stream and version."""
@@ -428,22 +348,23 @@ class Deciding:
             (entry.stream, entry.version): at for entry, at in zip(entries, positions, strict=True)
         }
 
-    def replies(self, positions: Sequence[int]) -> list[tuple[Waiting, Outcome]]:
-        """Each waiting ask with its outcome, now that the positions are known."""
+    def replies(self, positions: Sequence[int]) -> "list[tuple[Waiting, list[Outcome]]]":
+        """Everybody who waits with the outcomes, now that the positions are known."""
         at = self.positions(positions)
-        return [
-            (one, _placed(outcome, at) if isinstance(outcome, Answer) else outcome)
-            for one, outcome in zip(self._waiting, self._outcomes, strict=True)
-        ]
+        outcomes = (
+            _placed(outcome, at) if isinstance(outcome, Answer) else outcome
+            for outcome in self._outcomes
+        )
+        return [(one, list(islice(outcomes, len(one.asks)))) for one in self._waiting]
 
     def _streams(self) -> dict[str, None]:
         wanted: dict[str, None] = {}
-        for one in self._waiting:
-            if isinstance(one.ask, Record):
-                wanted[one.ask.stream] = None
+        for ask in self._asks:
+            if isinstance(ask, Record):
+                wanted[ask.stream] = None
             else:
-                lifecycle = self._journal.lifecycles.get(one.ask.collection)
-                wanted.update(dict.fromkeys(streams_of(one.ask, lifecycle)))
+                lifecycle = self._journal.lifecycles.get(ask.collection)
+                wanted.update(dict.fromkeys(streams_of(ask, lifecycle)))
         return wanted
 
     def _settled(self, ask: "Ask | Record", now: datetime) -> Settled:
@@ -469,29 +390,38 @@ def _only_looks(ask: "Ask | Record") -> bool:
     return isinstance(ask, Record) or isinstance(ask.what, Look | LookUp)
 
 
+def _erases(ask: "Ask | Record") -> bool:
+    return isinstance(ask, Ask) and isinstance(ask.what, Erase)
+
+
 def _again(refusal: StorageUnavailable) -> StorageUnavailable:
     """The same refusal for each who waited: one exception is raised once."""
     return StorageUnavailable(refusal.detail, **refusal.facts)
 
 
-def _reply(replies: Sequence[tuple[Waiting, Outcome]]) -> None:
-    """Hand every answer to who waits for it, waking each event loop once."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Waiting, Outcome]]] = {}
-    for one, outcome in replies:
+def _answered(outcomes: "Sequence[Outcome]") -> Answer:
+    """The answer to a single ask; raises where it is a no."""
+    (outcome,) = outcomes
+    if isinstance(outcome, BaseException):
+        raise outcome
+    assert outcome is not None
+    return outcome
+
+
+def _reply(replies: "Sequence[tuple[Waiting, list[Outcome]]]") -> None:
+    """Hand the outcomes to all who wait for them, waking each event loop once."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Waiting, list[Outcome]]]] = {}
+    for one, outcomes in replies:
         if one.loop is None:
-            _resolve([(one, outcome)])
+            _resolve([(one, outcomes)])
         else:
-            loops.setdefault(one.loop, []).append((one, outcome))
+            loops.setdefault(one.loop, []).append((one, outcomes))
     for loop, of_loop in loops.items():
         if not loop.is_closed():
             loop.call_soon_threadsafe(_resolve, of_loop)
 
 
-def _resolve(replies: Sequence[tuple[Waiting, Outcome]]) -> None:
-    for one, outcome in replies:
-        if one.future.done():
-            continue
-        if isinstance(outcome, BaseException):
-            one.future.set_exception(outcome)
-        else:
-            one.future.set_result(outcome)
+def _resolve(replies: "Sequence[tuple[Waiting, list[Outcome]]]") -> None:
+    for one, outcomes in replies:
+        if not one.future.done():
+            one.future.set_result(outcomes)

@@ -6,6 +6,7 @@ is its place in its stream. A recorder is used by one writer thread; its reads m
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -44,7 +45,7 @@ class Batch(msgspec.Struct, frozen=True):
     keys: Mapping[str, bytes] = {}
     """Wrapped keys by stream, for the vault; a stream that has one already is refused."""
     forget: Collection[str] = ()
-    """Streams whose keys leave the vault, after `keys` came in."""
+    """Streams whose keys leave the vault, before `keys` come in."""
 
 
 class Recorder(ApplicationRecorder, ABC):
@@ -82,10 +83,10 @@ class Recorder(ApplicationRecorder, ABC):
         """Keep every other writer out, decide on the tail after `after`, and append.
 
         For when the log moves on faster than one can decide. `decide` gets all events after
-        `after`; it is to be quick, for a held append is cut off after seconds. What it raises goes
-        through, nothing written; a batch without events writes nothing and answers (). None if
-        the tail is longer than `TAIL_MAX` (undecided), or moved on while a commit was in doubt.
-        Raises like `append`.
+        `after`; it may read the log besides, and is to be quick: a held append is cut off after
+        seconds. What it raises goes through, nothing written; a batch without events writes
+        nothing and answers (). None if the tail is longer than `TAIL_MAX` (undecided), or moved
+        on while a commit was in doubt. Raises like `append`.
         """
 
     @abstractmethod
@@ -148,19 +149,17 @@ def open_log(database: str) -> Recorder:
     default `public`. Tables are made if there are none. Raises `BadDatabase` and
     `StorageUnavailable`.
     """
-    recorder = Factory.construct(environment(database)).application_recorder()
-    return cast("Recorder", recorder)
-
-
-Factory = InfrastructureFactory[TrackingRecorder]
+    factory = InfrastructureFactory[TrackingRecorder].construct(environment(database))
+    return cast("Recorder", factory.application_recorder())
 
 
 def environment(database: str) -> dict[str, str]:
     """Name a database in the settings from which the library's `Application` builds itself."""
     scheme, _, rest = database.partition("://")
     match scheme:
-        case "sqlite" if len(rest) > 1 and rest.startswith("/"):
-            module = {"PERSISTENCE_MODULE": "lifecycle.sqlite", "SQLITE_DBNAME": unquote(rest[1:])}
+        case "sqlite" if rest.startswith("/") and rest not in {"/", "/:memory:"}:
+            file = Path(unquote(rest[1:])).absolute()
+            module = {"PERSISTENCE_MODULE": "lifecycle.sqlite", "SQLITE_DBNAME": str(file)}
         case "postgresql" | "postgres":
             module = {"PERSISTENCE_MODULE": "lifecycle.postgres", "POSTGRES_URL": database}
         case _:

@@ -23,8 +23,8 @@ encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").e
 
 
 class _Sealed(msgspec.Struct):
-    sealed: str
-    names: tuple[str, ...]
+    sealed: str = ""
+    names: tuple[str, ...] = ()
 
 
 class EntryMapper(Mapper[str]):
@@ -56,17 +56,24 @@ class EntryMapper(Mapper[str]):
         event: Event = self._decoders[stored_event.topic].decode(state)
         stream = str(stored_event.originator_id)
         if isinstance(event, Valued) and SEALED in state:
-            event = replace(event, personal=self._unseal(stream, state))
+            event = replace(event, personal={**event.personal, **self._unseal(stream, state)})
         position = stored_event.id if isinstance(stored_event, Notification) else 0
         return Entry(stream, stored_event.originator_version, event, position)
 
     def _seal(self, stream: str, event: Valued) -> bytes:
-        sealed = b64encode(self.vault.seal(stream, event.personal)).decode()
-        beside = encode(_Sealed(sealed, tuple(event.personal)))
-        return encode(replace(event, personal={}))[:-1] + b"," + beside[1:]
+        values = {name: value for name, value in event.personal.items() if value is not None}
+        # That a value was forgotten is no secret, and must stay so when the key is gone.
+        forgotten = dict.fromkeys(name for name in event.personal if name not in values)
+        state = encode(replace(event, personal=forgotten))
+        if not values:
+            return state
+        sealed = b64encode(self.vault.seal(stream, encode(values))).decode()
+        return state[:-1] + b"," + encode(_Sealed(sealed, tuple(values)))[1:]
 
     def _unseal(self, stream: str, state: bytes) -> dict[str, Any]:
         beside = self._sealed.decode(state)
+        if not beside.sealed:  # a field of that name
+            return {}
         opened = self.vault.unseal(stream, b64decode(beside.sealed))
         if opened is None:
             return dict.fromkeys(beside.names, ERASED)

@@ -103,11 +103,11 @@ BEGIN
     ) THEN
         RETURN;
     END IF;
-    IF cardinality(key_streams) > 0 THEN
-        INSERT INTO {schema}.vault (stream, wrapped) SELECT * FROM unnest(key_streams, key_values);
-    END IF;
     IF cardinality(forgotten) > 0 THEN
         DELETE FROM {schema}.vault WHERE stream = ANY (forgotten);
+    END IF;
+    IF cardinality(key_streams) > 0 THEN
+        INSERT INTO {schema}.vault (stream, wrapped) SELECT * FROM unnest(key_streams, key_values);
     END IF;
     RETURN QUERY
         INSERT INTO {schema}.stored_events (originator_id, originator_version, topic, state)
@@ -183,10 +183,14 @@ class Line(psycopg.Connection[DictRow]):
     until = float("inf")
     """In seconds of the monotonic clock."""
 
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> Any:
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait as the library does, and no longer than allowed."""
         left = max(0.0, self.until - time.monotonic())
         return super().wait(gen, interval, left if timeout is None else min(timeout, left))
+
+    def is_idle(self) -> bool:
+        """Whether it stands outside any transaction, and works."""
+        return self.pgconn.transaction_status == TransactionStatus.IDLE
 
     def is_alive(self) -> bool:
         """Whether nobody has hung up meanwhile, as far as this end has heard."""
@@ -211,6 +215,7 @@ class Lines(library.PostgresDatastore):
         # The library's own pool is made here, and never opened.
         super().__init__("", "", "", "", "", schema=schema, originator_id_type="text")
         self.answer_seconds_max = ANSWER_SECONDS_MAX
+        self._closed = False
         self._idle: LifoQueue[Line | None] = LifoQueue()
         for _ in range(READERS_MAX):
             self._idle.put(None)
@@ -231,7 +236,7 @@ class Lines(library.PostgresDatastore):
         except psycopg.Error as exc:
             raise unavailable(exc) from exc
         finally:
-            if line is not None and line.pgconn.transaction_status != TransactionStatus.IDLE:
+            if line is not None and (self._closed or not line.is_idle()):
                 line.close()
                 line = None
             self._idle.put(line)
@@ -278,7 +283,8 @@ class Lines(library.PostgresDatastore):
         return line
 
     def close(self) -> None:
-        """Hang up everywhere."""
+        """Hang up everywhere; what is lent is hung up when it comes back."""
+        self._closed = True
         while True:
             try:
                 line = self._idle.get_nowait()
@@ -369,7 +375,7 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
             list(batch.keys.values()),
             list(batch.forget),
         )
-        if line.pgconn.transaction_status == TransactionStatus.IDLE:
+        if line.is_idle():
             inserted = self._execute(line, APPEND, values)
         else:
             with line.pipeline():

@@ -8,10 +8,10 @@ import fcntl
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any
+from typing import Any
 from uuid import UUID
 
 from eventsourcing import sqlite as library
@@ -121,7 +121,7 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
         self.path = Path(datastore.pool.db_name)
         self._writing = Lock()
         self._writer: sqlite3.Connection | None = None
-        self._service: IO[bytes] | None = None
+        self._service = ExitStack()
 
     # ------------------------------------------------------------------------------- writing
 
@@ -314,24 +314,25 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
 
     def hold_for_service(self) -> None:
         """Claim the file for one `serve`; command lines write beside it and claim nothing."""
-        service = self.path.with_name(f"{self.path.name}.serve").open("ab")
+        claim = self.path.with_name(f"{self.path.name}.serve")
         try:
-            fcntl.flock(service, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with ExitStack() as opened:
+                service = opened.enter_context(claim.open("ab"))
+                fcntl.flock(service, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._service = opened.pop_all()
         except BlockingIOError as exc:
-            service.close()
             raise BadDatabase(
                 f"{self.path} is being served by another process (one `serve` per SQLite file)"
             ) from exc
-        self._service = service
+        except OSError as exc:
+            raise BadDatabase(f"{self.path} cannot be served from: {exc}") from exc
 
     def close(self) -> None:
         """Let go of every connection and lock."""
         self.datastore.close()
         with self._writing:
             self._let_go_of_writer()
-        if self._service is not None:
-            self._service.close()
-            self._service = None
+        self._service.close()
 
 
 class Factory(library.SQLiteFactory):
@@ -366,8 +367,8 @@ def _last_position(writer: sqlite3.Connection) -> int:
 def _insert(writer: sqlite3.Connection, batch: Batch) -> Sequence[int]:
     """Insert a batch; the one writer's positions follow on, so the last of them tells all."""
     try:
-        writer.executemany(INSERT_KEY, batch.keys.items())
         writer.executemany(DELETE_KEY, ((stream,) for stream in batch.forget))
+        writer.executemany(INSERT_KEY, batch.keys.items())
         writer.executemany(
             INSERT_EVENT,
             [

@@ -9,9 +9,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from threading import Lock
-from typing import Any
 
-import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -25,7 +23,10 @@ class WrongMasterKey(Exception):
 
 
 class Vault:
-    """Seals and unseals; remembers keys, bounded, and the new ones until they are stored."""
+    """Seals and unseals; remembers keys, bounded, and what is not yet certain about them.
+
+    That a stream has no key is never remembered: another process may give it one.
+    """
 
     def __init__(
         self, master: bytes, stored: Callable[[Collection[str]], Mapping[str, bytes]]
@@ -33,22 +34,25 @@ class Vault:
         """Take the master key (32 bytes) and how to read wrapped keys by stream."""
         self._master = AESGCM(master)
         self._stored = stored
-        self._keys: OrderedDict[str, bytes | None] = OrderedDict()
+        self._keys: OrderedDict[str, bytes] = OrderedDict()
         self._made: dict[str, bytes] = {}
+        self._forgotten: set[str] = set()
         self._one_at_a_time = Lock()  # the writer seals while others read
 
-    def seal(self, stream: str, values: Mapping[str, Any]) -> bytes:
-        """The values, sealed with the stream's key; a stream without one is given one."""
-        key = self._key(stream)
-        if key is None:
-            key = AESGCM.generate_key(KEY_BYTES * 8)
-            self._made[stream] = self._encrypt(self._master, stream, key)
-            self._keys[stream] = key
-        return self._encrypt(AESGCM(key), stream, msgspec.json.encode(values))
+    def seal(self, stream: str, plain: bytes) -> bytes:
+        """The bytes, sealed with the stream's key; a stream without one is given one."""
+        with self._one_at_a_time:
+            key = self._key(stream)
+            if key is None:
+                key = AESGCM.generate_key(KEY_BYTES * 8)
+                self._made[stream] = self._encrypt(self._master, stream, key)
+                self._keys[stream] = key
+        return self._encrypt(AESGCM(key), stream, plain)
 
     def unseal(self, stream: str, sealed: bytes) -> bytes | None:
-        """The sealed JSON, or None where the key is gone."""
-        key = self._key(stream)
+        """What was sealed, or None where its key is gone; `WrongMasterKey` where ours is wrong."""
+        with self._one_at_a_time:
+            key = self._key(stream)
         if key is None:
             return None
         try:
@@ -60,34 +64,36 @@ class Vault:
         """The keys made since the last `settle`, wrapped: to be stored with what they seal."""
         return self._made
 
-    def settle(self, *, stored: bool) -> None:
-        """The keys made so far were stored with their events, or neither was."""
-        if not stored:
-            for stream in self._made:
-                self._keys.pop(stream, None)
-        self._made = {}
-        while len(self._keys) > CACHED_KEYS_MAX:
-            self._keys.popitem(last=False)
-
     def forget(self, stream: str) -> None:
-        """The key of this stream is deleted, or about to be."""
-        self._made.pop(stream, None)
-        self._keys[stream] = None
+        """The key of this stream is to be deleted; until `settle` it is still there."""
+        with self._one_at_a_time:
+            self._forgotten.add(stream)
+            if self._made.pop(stream, None):
+                self._keys.pop(stream, None)
+
+    def settle(self, *, stored: bool) -> None:
+        """What was made and forgotten since stands in the database now, or none of it does."""
+        with self._one_at_a_time:
+            for stream in self._forgotten if stored else self._made:
+                self._keys.pop(stream, None)
+            self._made, self._forgotten = {}, set()
+            while len(self._keys) > CACHED_KEYS_MAX:
+                self._keys.popitem(last=False)
 
     def mistrust(self, stream: str) -> None:
         """Somebody else changed this stream's key: read it again when it is wanted."""
-        self._keys.pop(stream, None)
+        with self._one_at_a_time:
+            self._keys.pop(stream, None)
 
     def _key(self, stream: str) -> bytes | None:
-        with self._one_at_a_time:
-            return self._key_alone(stream)
-
-    def _key_alone(self, stream: str) -> bytes | None:
         if stream not in self._keys:
             wrapped = self._stored([stream]).get(stream)
-            self._keys[stream] = (
-                None if wrapped is None else self._decrypt(self._master, stream, wrapped)
-            )
+            if wrapped is None:
+                return None
+            try:
+                self._keys[stream] = self._decrypt(self._master, stream, wrapped)
+            except InvalidTag as exc:
+                raise WrongMasterKey(f"the key of {stream} was wrapped by another key") from exc
         self._keys.move_to_end(stream)
         return self._keys[stream]
 

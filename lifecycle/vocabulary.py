@@ -5,10 +5,7 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct
 
 from lifecycle.chart import Chart, Configuration
-from lifecycle.declaration import Declaration, Words
-
-HEAR_ONLY = "hear_only"
-"""Beside the states of a status field: the product computes it itself and is never told."""
+from lifecycle.declaration import HEAR_ONLY, Declaration, Words
 
 
 class StatusField(Struct, frozen=True):

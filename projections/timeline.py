@@ -27,7 +27,8 @@ from lifecycle.events import (
     Valued,
 )
 from lifecycle.model import Lifecycle
-from projections.sentences import mentions, sentence
+from projections.sentences import sentence
+from projections.wording import mentions
 
 
 class EventView(Struct, frozen=True):

@@ -1,7 +1,8 @@
 """A case as it is shown: to people and tools alike, and as one tool says it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -10,8 +11,8 @@ from msgspec.structs import replace
 from lifecycle.case import Case, OpenTransition, open_transitions
 from lifecycle.events import Value
 from lifecycle.model import Lifecycle
-from projections.sentences import mentions
 from projections.timeline import stamp
+from projections.wording import REMEMBERED_MAX, mentions
 
 NO_WORDS: Final[Mapping[str, Mapping[str, str | None]]] = {}
 HELD_UP: Final = "its condition does not hold"
@@ -117,7 +118,7 @@ def ways_out(
     case: Case, lifecycle: Lifecycle, *, hidden: Collection[str] = ()
 ) -> Sequence[OpenTransition]:
     """List what is open; what blocks it is not told where it speaks of hidden fields."""
-    ways = open_transitions(case, lifecycle)
+    ways = _open(case, lifecycle)
     if not hidden:
         return ways
     return [
@@ -126,6 +127,46 @@ def ways_out(
         else way
         for way in ways
     ]
+
+
+def _open(case: Case, lifecycle: Lifecycle) -> Sequence[OpenTransition]:
+    """Remember what is open: it depends on the states and on a few fields alone.
+
+    A condition on a personal field is judged every time, so that its value is not kept.
+    """
+    decisive = _decisive(lifecycle, case.states)
+    if decisive is None:
+        return open_transitions(case, lifecycle)
+    judged, required = decisive
+    known, memory = case.fields, _memory(lifecycle)
+    key = (case.states, tuple(map(known.get, judged)), tuple(name in known for name in required))
+    try:
+        return memory[key]
+    except KeyError:
+        ways = tuple(open_transitions(case, lifecycle))
+    except TypeError:  # a value without a hash, an address say
+        return open_transitions(case, lifecycle)
+    if len(memory) >= REMEMBERED_MAX:
+        memory.pop(next(iter(memory)), None)
+    memory[key] = ways
+    return ways
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _decisive(
+    lifecycle: Lifecycle, states: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Name the fields whose value decides what is open here, and those that need only be set."""
+    chart, rows = lifecycle.chart, lifecycle.chart.open_rows(states)
+    judged = {name for row in rows if row in chart.guards for name in chart.guards[row].fields}
+    required = {name for row in rows for name in chart.rows[row].requires} - judged
+    return None if judged & lifecycle.personal else (tuple(judged), tuple(required))
+
+
+@lru_cache(maxsize=64)
+def _memory(_: Lifecycle) -> dict[Hashable, tuple[OpenTransition, ...]]:
+    """One memory a lifecycle."""
+    return {}
 
 
 def overdue(case: Case, lifecycle: Lifecycle, now: datetime) -> Overdue | None:
@@ -145,6 +186,6 @@ def overdue(case: Case, lifecycle: Lifecycle, now: datetime) -> Overdue | None:
 
 
 def is_declared(case: Case, lifecycle: Lifecycle) -> bool:
-    """Tell whether the lifecycle still declares every state that the case is in."""
+    """Tell whether the lifecycle still declares every state that the case is in, as a leaf."""
     places = lifecycle.chart.places
-    return all(state in places for state in case.states)
+    return all(state in places and not places[state].state.states for state in case.states)

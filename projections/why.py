@@ -22,8 +22,10 @@ from lifecycle.events import (
     Valued,
 )
 from lifecycle.model import Lifecycle
-from projections.sentences import (
-    act,
+from projections.sentences import act, sentence
+from projections.timeline import EventView, settled, stamp, view
+from projections.views import HELD_UP, is_declared, overdue, ways_out
+from projections.wording import (
     all_of,
     any_of,
     condition,
@@ -32,13 +34,10 @@ from projections.sentences import (
     moment,
     noun,
     plain,
-    sentence,
     spaced,
     state_titles,
     tool_title,
 )
-from projections.timeline import EventView, settled, stamp, view
-from projections.views import HELD_UP, is_declared, overdue, ways_out
 
 FACTS_TOLD_MAX: Final = 4
 """Facts that the answer tells of; all stand in `because`."""
@@ -164,7 +163,7 @@ def _answer(
     now: datetime,
 ) -> Iterator[str]:
     state = state_titles(case.states, lifecycle)
-    yield f"T{noun(lifecycle)[1:]} {case.id} has been {state} since {moment(case.since)}."
+    yield f"{noun(lifecycle).capitalize()} {case.id} has been {state} since {moment(case.since)}."
     if chain:
         last, *facts = chain[-1]
         yield sentence(last.event, lifecycle, hidden=hidden)
@@ -195,7 +194,7 @@ def _rule(event: TransitionMade, lifecycle: Lifecycle) -> str:
     if makers == event.rule:
         return plain(event.rule, lifecycle)
     titles = any_of([tool_title(tool, lifecycle) for tool in makers.split(", ")])
-    made = act(event.transition, event.left, lifecycle, noun(lifecycle))
+    made = act(event.transition, event.left, (), lifecycle, noun(lifecycle))
     return f"it is for {titles} to {made.base}"
 
 
@@ -249,7 +248,7 @@ def _next(
 
 def _way(case: Case, way: OpenTransition, lifecycle: Lifecycle) -> str:
     makers = any_of([tool_title(tool, lifecycle) for tool in way.by]) if way.by else "staff"
-    return f"{makers} may {act(way.name, case.states, lifecycle, noun(lifecycle)).base}"
+    return f"{makers} may {act(way.name, case.states, (), lifecycle, noun(lifecycle)).base}"
 
 
 def _once(case: Case, way: OpenTransition, lifecycle: Lifecycle, hidden: Collection[str]) -> str:

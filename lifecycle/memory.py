@@ -1,0 +1,121 @@
+"""What this process knows of the log's streams: bounded, and following the log."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from eventsourcing.persistence import Notification, StoredEvent
+
+from lifecycle.asks import NOTHING, Known, Settled, learn
+from lifecycle.case import Case
+from lifecycle.events import Entry, Erased
+from lifecycle.log import Recorder
+from lifecycle.mapper import EntryMapper
+
+MEMORY_STREAMS_MAX = 40_000
+MEMORY_BYTES_MAX = 40 * 2**20
+STREAM_BYTES = 1000
+"""What remembering a stream costs at least."""
+
+
+class Memory:
+    """What this process knows of the log's streams, as of one position; bounded."""
+
+    def __init__(self, recorder: Recorder, mapper: EntryMapper) -> None:
+        """Know nothing yet."""
+        self._recorder = recorder
+        self._mapper = mapper
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._bytes = 0
+        self.position = 0
+        """The last position that everything known is at least as new as."""
+
+    def __getitem__(self, stream: str) -> Known:
+        """The stream as far as it goes; read, if it is not known."""
+        known = self.peek(stream)
+        if known is None:
+            self.recall((stream,))
+            known = self._known[stream]
+        return known
+
+    def peek(self, stream: str) -> Known | None:
+        """The stream, if it is known; from any thread."""
+        return self._known.get(stream)
+
+    def recall(self, streams: Iterable[str]) -> None:
+        """Read what is not known of these, all in one query."""
+        unknown: dict[str, Known] = {}
+        for stream in streams:
+            if stream in self._known:
+                self._known.move_to_end(stream)
+            else:
+                unknown[stream] = NOTHING
+        if not unknown:
+            return
+        for stored in self._recorder.streams(list(unknown)):
+            entry = self._mapper.to_domain_event(stored)
+            unknown[entry.stream] = learn(unknown[entry.stream], entry)
+        for stream, known in unknown.items():
+            self.put(stream, known)
+
+    def put(self, stream: str, known: Known) -> None:
+        """Know this of a stream."""
+        self._bytes += _weight(known) - _weight(self._known.get(stream))
+        self._known[stream] = known
+        self._known.move_to_end(stream)
+
+    def follow(self, tail: Sequence[Notification]) -> None:
+        """Bring what is known up to date."""
+        for stored in tail:
+            stream = str(stored.originator_id)
+            if stored.topic == Erased.TOPIC:
+                self._mapper.vault.mistrust(stream)
+            known = self._known.get(stream)
+            if known is not None and stored.originator_version > known.version:
+                entry = self._mapper.to_domain_event(stored)
+                self.put(stream, learn(known, entry))
+        if tail:
+            self.position = tail[-1].id
+
+    def shrink(self) -> None:
+        """Let go of what was used longest ago."""
+        while len(self._known) > MEMORY_STREAMS_MAX or self._bytes > MEMORY_BYTES_MAX:
+            _, known = self._known.popitem(last=False)
+            self._bytes -= _weight(known)
+
+    def __len__(self) -> int:
+        """How many streams are known."""
+        return len(self._known)
+
+
+def _weight(known: Known | None) -> int:
+    if known is None:
+        return 0
+    if isinstance(known.state, Case):
+        texts = (len(value) for value in known.state.fields.values() if isinstance(value, str))
+        return 2 * STREAM_BYTES + sum(texts)
+    return STREAM_BYTES
+
+
+class Draft:
+    """A batch as it is being decided: what is known, and on top what this batch adds."""
+
+    def __init__(self, memory: Memory) -> None:
+        """Begin with what is remembered."""
+        self._memory = memory
+        self.added: dict[str, Known] = {}
+        self.entries: list[Entry] = []
+        self.stored: list[StoredEvent] = []
+        """The entries as they will stand in the log."""
+        self.forget: set[str] = set()
+
+    def __getitem__(self, stream: str) -> Known:
+        """The stream as it will be after this batch."""
+        return self.added.get(stream) or self._memory[stream]
+
+    def add(self, settled: Settled, stored: Iterable[StoredEvent]) -> None:
+        """Let the asks that follow see this."""
+        self.added.update(settled.known)
+        self.entries += settled.entries
+        self.stored += stored
+        if settled.forget:
+            self.forget.add(settled.forget)

@@ -1,0 +1,194 @@
+"""A job's walk through the whole API, refusals included: where the document's examples come from.
+
+`python -m tests.api.walk` walks it and keeps what was answered in `api/examples.json`;
+`test_openapi.py` walks it again and holds what is kept against it.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from api.app import OPERATIONS
+from api.examples import KEPT, Exchange
+from tests.running import ROOT, issue_key, running_service
+
+ASKERS = ("crm", "accounting", "projects", "esign")
+JOB = "/v1/jobs/J-1042"
+
+
+class Step(Struct, frozen=True):
+    """One request of the walk, and the status that it has to get."""
+
+    status: int
+    by: str
+    """A tool, `staff`, or nobody."""
+    asked: str
+    """Method and address."""
+    body: Any = None
+    """JSON; bytes are sent as they are, and not kept."""
+    headers: Mapping[str, str] = {}
+
+
+WALK: Sequence[Step] = (
+    # A job is quoted.
+    Step(
+        201,
+        "crm",
+        "POST /v1/jobs",
+        {
+            "id": "J-1042",
+            "fields": {"customer_name": "Harbour Bakery", "email": "orders@harbour-bakery.example"},
+            "references": {"crm": "9876543"},
+        },
+        {"Idempotency-Key": "deal-9876543-won"},
+    ),
+    Step(409, "crm", "POST /v1/jobs", {"id": "J-1042"}),
+    Step(409, "crm", "POST /v1/jobs", {"id": "J-1043", "references": {"crm": "9876543"}}),
+    Step(422, "crm", "POST /v1/jobs", {"id": "J-2000"}, {"Idempotency-Key": "deal-9876543-won"}),
+    Step(404, "crm", "POST /v1/yachts", {"id": "Y-1"}),
+    Step(200, "crm", f"GET {JOB}"),
+    # Money comes, in two parts; the second covers the deposit and moves the job by itself.
+    Step(200, "accounting", f"PATCH {JOB}/fields", {"deposit_due": "500.00 USD"}),
+    Step(200, "accounting", f"PATCH {JOB}/fields", {"deposit_paid": "200.00 USD"}),
+    Step(409, "accounting", f"POST {JOB}/transitions", {"transition": "confirm_deposit"}),
+    Step(422, "accounting", f"PATCH {JOB}/fields", {"deposit_paid": "-3 USD", "colour": "red"}),
+    Step(
+        200,
+        "accounting",
+        f"PATCH {JOB}/fields",
+        {"deposit_due": "500.00 USD", "deposit_paid": "500.00 USD"},
+    ),
+    # The crew plans it; what is not theirs, not open or not complete is refused.
+    Step(422, "projects", f"POST {JOB}/transitions", {"transition": "schedule"}),
+    Step(
+        403,
+        "crm",
+        f"POST {JOB}/transitions",
+        {"transition": "schedule", "fields": {"scheduled_for": "2026-05-11"}},
+    ),
+    Step(409, "projects", f"POST {JOB}/transitions", {"transition": "complete"}),
+    Step(422, "projects", f"POST {JOB}/transitions", {"transition": "teleport"}),
+    Step(422, "staff", f"POST {JOB}/transitions", {"transition": "cancel"}),
+    Step(
+        412, "projects", f"POST {JOB}/transitions", {"transition": "cancel"}, {"If-Match": '"1"'}
+    ),
+    Step(
+        201,
+        "projects",
+        f"POST {JOB}/transitions",
+        {"transition": "schedule", "fields": {"scheduled_for": "2026-05-11"}},
+        {"Idempotency-Key": "visit-5521-planned", "If-Match": '"5"'},
+    ),
+    Step(200, "projects", f"GET {JOB}/transitions"),
+    # The books name it.
+    Step(200, "accounting", f"PUT {JOB}/references/accounting", {"ref": "144", "kind": "invoice"}),
+    Step(200, "accounting", f"DELETE {JOB}/references/accounting?kind=invoice&ref=144"),
+    Step(404, "accounting", f"DELETE {JOB}/references/accounting?kind=invoice&ref=144"),
+    Step(404, "projects", f"PUT {JOB}/references/fax", {"ref": "144"}),
+    # Somebody asks.
+    Step(200, "crm", "GET /v1/tools/crm/jobs/9876543"),
+    Step(200, "staff", f"GET {JOB}/history"),
+    Step(200, "staff", f"GET {JOB}/why"),
+    Step(404, "staff", f"GET {JOB}?version=99"),
+    Step(404, "staff", "GET /v1/jobs/J-9999"),
+    Step(403, "esign", f"GET {JOB}"),
+    # Staff put right what went unsaid, and forget what is not to be kept.
+    Step(
+        200,
+        "staff",
+        f"POST {JOB}/corrections",
+        {"state": "completed", "reason": "The crew finished on Friday and did not say so."},
+    ),
+    Step(403, "crm", f"POST {JOB}/corrections", {"state": "completed"}),
+    Step(200, "staff", f"POST {JOB}/erase", {"reason": "The customer asked for it."}),
+    # What governs all this.
+    Step(200, "crm", "GET /v1/lifecycles"),
+    Step(200, "crm", "GET /v1/lifecycles/field_service"),
+    Step(200, "crm", "GET /v1/lifecycles/field_service.mermaid"),
+    Step(200, "crm", "GET /v1/lifecycles/field_service.svg"),
+    # What cannot be read at all.
+    Step(400, "crm", "POST /v1/jobs", b'{"id": "J-1044"'),
+    Step(413, "crm", "POST /v1/jobs", b" " * (2**20 + 1)),
+    Step(415, "crm", "POST /v1/jobs", b"id: J-1044", {"Content-Type": "application/yaml"}),
+    Step(404, "crm", "GET /v1/jobs/J-1042/weather"),
+    Step(405, "crm", "DELETE /v1/jobs/J-1042"),
+    Step(401, "", f"GET {JOB}"),
+    Step(503, "crm", f"GET {JOB}", headers={"Statekeeper-Position": "999999999"}),
+)
+
+
+def walk(url: str, keys: Mapping[str, str]) -> Iterator[Exchange]:
+    """Walk it on a fresh service; every answer has to have the status that the walk expects."""
+    with httpx.Client(base_url=url, timeout=20) as client:
+        for step in WALK:
+            method, _, address = step.asked.partition(" ")
+            answer = client.request(
+                method,
+                address,
+                content=step.body if isinstance(step.body, bytes) else _json(step.body),
+                headers={"Content-Type": "application/json", **step.headers}
+                | ({"Authorization": f"Bearer {keys[step.by]}"} if step.by else {}),
+            )
+            assert answer.status_code == step.status, (step, answer.status_code, answer.text)
+            yield Exchange(
+                operation=operation_at(method, address),
+                method=method,
+                address=address,
+                headers=dict(step.headers),
+                body=None if isinstance(step.body, bytes) else step.body,
+                status=answer.status_code,
+                media_type=answer.headers["content-type"].partition(";")[0],
+                answer=_read(answer),
+            )
+
+
+def walked(database: str, folder: Path) -> list[Exchange]:
+    """Walk it on a service of its own."""
+    with running_service(database, folder) as service:
+        keys = {tool: issue_key(database, tool=tool).key for tool in ASKERS}
+        keys["staff"] = issue_key(database, staff="Office").key
+        return list(walk(service.url, keys))
+
+
+def operation_at(method: str, address: str) -> str:
+    """Name the operation at an address as the document does; empty where there is none."""
+    parts = address.partition("?")[0].split("/")
+    names = [
+        f"{one.method} {path}"
+        for one in OPERATIONS
+        for path in (one.path, *(one.path + form.suffix for form in one.forms))
+        if one.method == method and _fits(path.split("/"), parts)
+    ]
+    return min(names, key=lambda name: (name.count("{"), -len(name)), default="")
+
+
+def _fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    return len(pattern) == len(parts) and all(
+        part.endswith(one.partition("}")[2]) if "{" in one else one == part
+        for one, part in zip(pattern, parts, strict=True)
+    )
+
+
+def _json(body: object) -> bytes | None:
+    return None if body is None else msgspec.json.encode(body)
+
+
+def _read(answer: httpx.Response) -> Any:
+    return answer.json() if "json" in answer.headers["content-type"] else answer.text
+
+
+def main() -> None:
+    """Keep what the walk is answered."""
+    with tempfile.TemporaryDirectory() as folder:
+        exchanges = walked(f"sqlite:///{folder}/walk.db", Path(folder))
+    KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(exchanges), indent=1) + b"\n")
+    print(f"{len(exchanges)} exchanges kept in {KEPT.relative_to(ROOT)}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""The real program, as its operator runs it: the service as a process, and the command line.
+
+Whatever is started here is ended here, by its process id, also when a test fails.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from tests.databases import NewDatabase, Postgres
+
+ROOT = Path(__file__).resolve().parents[1]
+DEFINITIONS = ROOT / "definitions"
+PROGRAM = (sys.executable, "-c", "from api.cli import main; main()")
+"""The command line, whether or not the project is installed."""
+
+WAIT_SECONDS_MAX = 20.0
+"""How long anything that must happen may take, on a machine that is busy with other things."""
+PAUSE_SECONDS = 0.02
+
+_ISSUED = re.compile(r"^  ([A-Z_]+)_KEY=(sk_\S+)$", re.MULTILINE)
+
+
+class Service:
+    """A service process over a database; it can be ended in every way there is, and start again."""
+
+    def __init__(
+        self,
+        database: str,
+        log: Path,
+        *,
+        definitions: Path = ROOT / "definitions",
+        environment: Mapping[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        """Start nothing yet; what it says goes to `log`, and `before` runs in the new process."""
+        self.database = database
+        self.log = log
+        self.port = free_port()
+        self._definitions = definitions
+        self._environment = {"STATEKEEPER_LOG_LEVEL": "warning", **(environment or {})}
+        self._before = before
+        self._process: subprocess.Popen[bytes] | None = None
+        self._clients: dict[str, httpx.Client] = {}
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._running.pid
+
+    @property
+    def said(self) -> str:
+        """Everything it has written so far, in all its lives."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Tool (or `staff`) → the key that it printed at the first run over its database."""
+        return {name.lower(): key for name, key in _ISSUED.findall(self.said)}
+
+    def by(self, who: str) -> httpx.Client:
+        """Speak with the key of a tool, of `staff`, or of `nobody`, until the service ends."""
+        if who not in self._clients:
+            self._clients[who] = self.with_key(None if who == "nobody" else self.keys[who])
+        return self._clients[who]
+
+    def with_key(self, key: str | None) -> httpx.Client:
+        """Speak with this key, or without one; the client is the caller's to close."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=WAIT_SECONDS_MAX, trust_env=False
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether it says that it can take asks; False also where it says nothing."""
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=2).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*PROGRAM, "serve", *over(self.database, self._definitions), f"--port={self.port}"],
+                cwd=ROOT,
+                env=os.environ | self._environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self._before,  # noqa: PLW1509 - no threads of ours run at that moment
+            )
+        try:
+            until(lambda: self.ready or self._running.poll() is not None, "the service is ready")
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}; it said:\n{self.said}") from None
+        assert self._running.poll() is None, f"it ended while starting; it said:\n{self.said}"
+
+    def kill(self) -> None:
+        """End it as a loss of power would."""
+        self._running.kill()
+        self._running.wait(WAIT_SECONDS_MAX)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._running.terminate()
+
+    def ended(self) -> int:
+        """Wait for its end; answers its exit code."""
+        return self._running.wait(WAIT_SECONDS_MAX)
+
+    def freeze(self) -> None:
+        """Stop it where it stands."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """Make sure that nothing of it is left."""
+        while self._clients:
+            self._clients.popitem()[1].close()
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "it was never started"
+        return self._process
+
+
+@contextmanager
+def running_service(
+    database: str,
+    folder: Path,
+    *,
+    definitions: Path = ROOT / "definitions",
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> Iterator[Service]:
+    """Run the service over a database, on a port of its own; its log goes into the folder."""
+    log = folder / f"service-{os.urandom(3).hex()}.log"
+    service = Service(
+        database, log, definitions=definitions, environment=environment, before=before
+    )
+    try:
+        service.start()
+        yield service
+    finally:
+        service.end()
+
+
+@pytest.fixture
+def service(new_database: NewDatabase, tmp_path: Path) -> Iterator[Service]:
+    """Run the service over an empty database, on SQLite and on PostgreSQL."""
+    with running_service(new_database(), tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+def sqlite_service(new_sqlite: NewDatabase, tmp_path: Path) -> Iterator[Service]:
+    """Run the service over an empty file, where the database makes no difference."""
+    with running_service(new_sqlite(), tmp_path) as service:
+        yield service
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def shared_service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Run one service over each database for the whole session; tests take cases of their own."""
+    folder = tmp_path_factory.mktemp(f"shared-{request.param}")
+    database = f"sqlite:///{folder}/log.db"
+    if request.param == "postgres":
+        server: Postgres = request.getfixturevalue("postgres")
+        database = server.new()
+    with running_service(database, folder) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def shared_sqlite_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Run one service for the whole session, where the database makes no difference."""
+    folder = tmp_path_factory.mktemp("shared")
+    with running_service(f"sqlite:///{folder}/log.db", folder) as service:
+        yield service
+
+
+def command(
+    *words: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end; its output is text, its exit code is not judged."""
+    return subprocess.run(
+        [*PROGRAM, *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS_MAX,
+        check=False,
+    )
+
+
+class IssuedKey(msgspec.Struct, frozen=True):
+    """A key as `keys issue` shows it."""
+
+    id: str
+    key: str
+
+
+def issue_key(database: str, *, tool: str | None = None, staff: str | None = None) -> IssuedKey:
+    """Have the command line issue a key to a tool or to a member of staff."""
+    whose = ["--tool", tool] if tool else ["--staff", str(staff)]
+    done = command("keys", "issue", *whose, "--json", *over(database))
+    assert done.returncode == 0, done.stderr
+    return msgspec.json.decode(done.stdout, type=IssuedKey)
+
+
+def over(database: str, definitions: Path = ROOT / "definitions") -> list[str]:
+    """Name the database and the definitions to the command line."""
+    return ["--database", database, "--definitions", str(definitions)]
+
+
+def until(happened: Callable[[], bool], what: str) -> float:
+    """Wait for something that must happen; answers how many seconds it took."""
+    started = time.monotonic()
+    while not happened():
+        took = time.monotonic() - started
+        assert took < WAIT_SECONDS_MAX, f"not after {took:.0f} s: {what}"
+        time.sleep(PAUSE_SECONDS)
+    return time.monotonic() - started
+
+
+def free_port() -> int:
+    """Ask the system for a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
