@@ -140,17 +140,20 @@ class _Lifter(ast.NodeTransformer):
             raise BadCondition(f"{type(node).__name__} is not allowed in a condition")
         return super().visit(node)
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - the name that ast looks for
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         match node:
             case ast.Call(ast.Name("In"), [ast.Constant(str(name))], []):
                 self.states.append(name)
                 return ast.Call(node.func, [ast.Constant(f"s_{name}")], [])
-        raise BadCondition(f"only In('state') can be called, not {ast.unparse(node)}")
+        called = ast.unparse(node)
+        raise BadCondition(
+            f"only In('state') can be called, and In takes one state in quotes: not {called}"
+        )
 
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802 - likewise
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return self._literal(_exact(node, self._text))
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - likewise
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id in {"true", "false"}:
             return self._literal(node.id == "true")
         self.fields[node.id] = None

@@ -139,7 +139,9 @@ def test_what_cannot_be_known_is_said_and_the_repeat_gives_the_truth(
         proxy.next_request(fate, then_refuse=True, when=is_append)
         doubted = await client.ask(ask)
         proxy.refuses = False
-        return doubted, await client.insist(ask)
+        repeated = await client.insist(ask)
+        client.close()
+        return doubted, repeated
 
     doubted, repeated = asyncio.run(doubt())
     print(f"{fate.name}: 503 after {doubted.seconds:.2f} s")
