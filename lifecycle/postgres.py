@@ -90,7 +90,8 @@ CREATE TABLE IF NOT EXISTS {schema}.meta (
 CREATE OR REPLACE FUNCTION {schema}.append(
     lock_key bigint, after bigint,
     names text[], versions bigint[], topics text[], states bytea[],
-    key_streams text[], key_values bytea[], forgotten text[]
+    key_streams text[] DEFAULT '{{}}', key_values bytea[] DEFAULT '{{}}',
+    forgotten text[] DEFAULT '{{}}'
 ) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -120,13 +121,18 @@ $$;
 # Which of our tables are there.
 SELECT_TABLES = "SELECT tablename::text FROM pg_tables WHERE schemaname = %b::text"
 
-# Keep every other writer of this schema out until the end of the transaction.
-LOCK = "SELECT pg_advisory_xact_lock(%b::bigint)"
+# Keep every other writer of this schema out until the end of a transaction, begun in the same round
+# trip. Not in a pipeline: the flush that psycopg sends behind one stops the server's clock for
+# sessions idle in a transaction, and a frozen writer would keep the lock for ever.
+BEGIN_LOCKED = "BEGIN; SELECT pg_advisory_xact_lock({key})"
 
 SELECT_LAST = "SELECT position FROM {schema}.stored_events ORDER BY position DESC LIMIT 1"
 
 # Append what `append` of the schema gets, and commit with it, in one round trip.
 APPEND = """
+SELECT {schema}.append(%b::bigint, %b::bigint, %b::text[], %b::bigint[], %b::text[], %b::bytea[])
+"""
+APPEND_WITH_VAULT = """
 SELECT {schema}.append(%b::bigint, %b::bigint, %b::text[], %b::bigint[], %b::text[], %b::bytea[],
                        %b::text[], %b::bytea[], %b::text[])
 """
@@ -185,8 +191,9 @@ class Line(psycopg.Connection[DictRow]):
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait as the library does, and no longer than allowed."""
-        left = max(0.0, self.until - time.monotonic())
-        return super().wait(gen, interval, left if timeout is None else min(timeout, left))
+        now = time.monotonic()
+        until = self.until if timeout is None else min(self.until, now + timeout)
+        return super().wait(_bounded(gen, until), interval)
 
     def is_idle(self) -> bool:
         """Whether it stands outside any transaction, and works."""
@@ -243,7 +250,7 @@ class Lines(library.PostgresDatastore):
 
     def ready(self, line: Line | None) -> Line:
         """Take this connection, or another in its place; it has `answer_seconds_max` from now."""
-        if line is not None and not line.is_alive():
+        if line is not None and not (line.is_idle() and line.is_alive()):
             line.close()
             line = None
         line = line or self.connect()
@@ -304,6 +311,7 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
         super().__init__(datastore)
         self.settle_seconds_max = SETTLE_SECONDS_MAX
         self._lock_key = lock_key(datastore.schema)
+        self._begin_locked = sql.SQL(BEGIN_LOCKED).format(key=self._lock_key).as_bytes()
         self._writing = Lock()
         self._writer: Line | None = None
 
@@ -341,10 +349,8 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
             return self._insert_or_settle(line, batch, tail[-1].id if tail else after)
 
     def _lock_and_read_tail(self, line: Line, after: int) -> Sequence[Notification]:
-        with line.pipeline():
-            line.execute("BEGIN")
-            self._execute(line, LOCK, (self._lock_key,))
-            page = self._execute(line, SELECT_PAGE, (after + 1, POSITION_MAX, TAIL_MAX + 1))
+        line.execute(self._begin_locked, prepare=False)
+        page = self._execute(line, SELECT_PAGE, (after + 1, POSITION_MAX, TAIL_MAX + 1))
         return [Notification(*row) for row in page.fetchall()]
 
     def _insert_or_settle(self, line: Line, batch: Batch, after: int) -> Sequence[int] | None:
@@ -364,24 +370,23 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
 
     def _insert(self, line: Line, batch: Batch, after: int) -> Sequence[int] | None:
         events = batch.events
-        values = (
+        begun = not line.is_idle()
+        values: Values = (
             self._lock_key,
             after,
             [event.originator_id for event in events],
             [event.originator_version for event in events],
             [event.topic for event in events],
             [event.state for event in events],
-            list(batch.keys),
-            list(batch.keys.values()),
-            list(batch.forget),
         )
-        if line.is_idle():
-            inserted = self._execute(line, APPEND, values)
+        if batch.keys or batch.forget:
+            vault = (list(batch.keys), list(batch.keys.values()), list(batch.forget))
+            inserted = self._execute(line, APPEND_WITH_VAULT, (*values, *vault)).fetchall()
         else:
-            with line.pipeline():
-                inserted = self._execute(line, APPEND, values)
-                line.execute("COMMIT")
-        return [position for (position,) in inserted.fetchall()] or None
+            inserted = self._execute(line, APPEND, values).fetchall()
+        if begun:
+            line.execute("COMMIT")
+        return [position for (position,) in inserted] or None
 
     def _settle(self, batch: Batch, after: int, cause: psycopg.Error) -> Sequence[int] | None:
         """Find out what became of an append whose answer was lost, and do it if it was not done.
@@ -409,11 +414,8 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
         """Take the lock; where exactly these events stand, () if any is missing or another."""
         names = [event.originator_id for event in batch.events]
         versions = [event.originator_version for event in batch.events]
-        with line.pipeline():
-            line.execute("BEGIN")
-            self._execute(line, LOCK, (self._lock_key,))
-            found = self._execute(line, SELECT_SAME, (names, versions))
-        rows = found.fetchall()
+        line.execute(self._begin_locked, prepare=False)
+        rows = self._execute(line, SELECT_SAME, (names, versions)).fetchall()
         same = [(event.topic, event.state) for event in batch.events]
         if [(topic, state) for _, topic, state in rows] != same or rows[0][0] <= after:
             return ()
@@ -531,19 +533,23 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
 
     def create_table(self) -> None:
         """Make the tables in an empty schema; refuse one that cannot hold the log."""
-        schema = self.datastore.schema
         with self.datastore.get_connection() as line:
-            with line.transaction():
-                self._execute(line, LOCK, (self._lock_key,))
-                tables = {name for (name,) in self._execute(line, SELECT_TABLES, (schema,))}
-                if not tables & OUR_TABLES:
-                    line.execute(_in_schema(TABLES, schema), prepare=False)
-                    version = str(SCHEMA_VERSION).encode()
-                    self._execute(line, INSERT_SETTING, ("schema", version))
-            found = None
-            if "meta" in tables or not tables & OUR_TABLES:
-                (found,) = self._execute(line, SELECT_SETTING, ("schema",)).fetchone() or (None,)
-        known_schema(found, f"the schema '{schema}'")
+            found = self._schema_found(line)
+        known_schema(found, f"the schema '{self.datastore.schema}'")
+
+    def _schema_found(self, line: Line) -> bytes | None:
+        """Look up the version of the tables, made here if there are none; None if unknown."""
+        schema = self.datastore.schema
+        tables = {name for (name,) in self._execute(line, SELECT_TABLES, (schema,))}
+        if not tables & OUR_TABLES:
+            line.execute(self._begin_locked, prepare=False)
+            line.execute(_in_schema(TABLES, schema), prepare=False)
+            self._execute(line, INSERT_SETTING, ("schema", str(SCHEMA_VERSION).encode()))
+            line.execute("COMMIT")
+        elif "meta" not in tables:
+            return None
+        row = self._execute(line, SELECT_SETTING, ("schema",)).fetchone()
+        return bytes(row[0]) if row else None
 
     def hold_for_service(self) -> None:
         """Nothing: any number of services may share one database."""
@@ -598,6 +604,20 @@ def _is_no(exc: psycopg.Error) -> bool:
     """
     said_by_psycopg = isinstance(exc, psycopg.DataError | psycopg.ProgrammingError)
     return said_by_psycopg or exc.diag.severity_nonlocalized == "ERROR"
+
+
+def _bounded(gen: PQGen[RV], until: float) -> PQGen[RV]:
+    """Let an exchange with the server go on until a moment, and fail it then."""
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if time.monotonic() >= until:
+                raise psycopg.OperationalError("the server did not answer in time")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        answer: RV = end.value
+        return answer
 
 
 @functools.cache

@@ -7,6 +7,7 @@ used again, all of a batch in one commit, no wait without an end, events that kn
 import fcntl
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,6 +33,9 @@ from lifecycle.refusals import StorageUnavailable
 BUSY_SECONDS_MAX = 5
 """How long to wait for another process that writes. A frozen one keeps its lock; nobody can break
 it, so others answer that the storage is unavailable."""
+
+BUSY_PAUSE_SECONDS = 0.01
+"""Between two attempts at what SQLite does not wait for by itself."""
 
 TABLES = (
     """
@@ -108,6 +112,9 @@ INSERT_SETTING = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NO
 UPSERT_SETTLED = """
 INSERT INTO meta (name, value) VALUES ('settled', ?1) ON CONFLICT DO UPDATE SET value = ?1
 """
+
+NO_LOG = ("SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_CORRUPT")
+"""What SQLite calls a file that will not do, however long one waits."""
 
 POSITION_MAX = 2**63 - 1
 
@@ -206,7 +213,7 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
                 check_same_thread=False,  # `_writing` keeps threads apart
             )
             try:
-                writer.execute("PRAGMA journal_mode = WAL")
+                _keep_write_ahead_log(writer)
                 writer.execute("PRAGMA synchronous = FULL")
             except sqlite3.Error:
                 writer.close()
@@ -308,7 +315,7 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
                 raise
             except sqlite3.Error as exc:
                 self._let_go_of_writer()
-                if exc.sqlite_errorname in {"SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_CORRUPT"}:
+                if exc.sqlite_errorname.startswith(NO_LOG):
                     raise BadDatabase(f"{self.path} cannot be the log: {exc}") from exc
                 raise _unavailable(self.path, exc) from exc
 
@@ -342,6 +349,23 @@ class Factory(library.SQLiteFactory):
     """
 
     application_recorder_class: type[library.SQLiteApplicationRecorder] = SqliteRecorder
+
+
+def _keep_write_ahead_log(writer: sqlite3.Connection) -> None:
+    """Change the file's mode, once for all who open it.
+
+    Two that do so at once would wait for each other: SQLite then refuses one without waiting.
+    """
+    until = time.monotonic() + BUSY_SECONDS_MAX
+    while True:
+        try:
+            writer.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as exc:
+            if not exc.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                raise
+            time.sleep(BUSY_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _schema_of(writer: sqlite3.Connection) -> bytes | None:

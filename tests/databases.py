@@ -75,10 +75,12 @@ def gone(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Run a server in a folder of its own; both are gone afterwards."""
+def running_postgres(version: int = 18) -> Iterator[Postgres]:
+    """Run a server (the wheel has 16 and 18) in a folder of its own; both are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="statekeeper-") as folder:
-        server = Postgres(get_server(Path(folder) / "pg", cleanup_mode=None))
+        server = Postgres(
+            get_server(Path(folder) / "pg", cleanup_mode=None, postgres_version=version)
+        )
         try:
             yield server
         finally:

@@ -127,11 +127,13 @@ class Proxy:
                 elif (fate := self._fate) is None or not self._when(data):
                     server.sendall(data)
                 else:
-                    self._befall(fate, data, server)
+                    self._befall(fate, data, client, server)
                     if fate is not Fate.HELD:
                         return
 
-    def _befall(self, fate: Fate, request: bytes, server: socket.socket) -> None:
+    def _befall(
+        self, fate: Fate, request: bytes, client: socket.socket, server: socket.socket
+    ) -> None:
         self._fate = None
         self._befell.set()
         if fate is Fate.HELD:
@@ -140,9 +142,19 @@ class Proxy:
         if fate not in {Fate.CUT_BEFORE, Fate.HANG_BEFORE}:
             server.sendall(request)
         if fate in {Fate.CUT_AFTER, Fate.HANG_AFTER}:
-            server.recv(CHUNK_BYTES)
+            self._until_answered(client, server)
         if fate in {Fate.HANG_BEFORE, Fate.HANG_AFTER}:
             self._stopped.wait()
+
+    def _until_answered(self, client: socket.socket, server: socket.socket) -> None:
+        """Forward the rest of a request that came in pieces; swallow the answer."""
+        while not self._stopped.is_set():
+            ready, _, _ = select.select([client, server], [], [], PAUSE_SECONDS)
+            if server in ready:
+                server.recv(CHUNK_BYTES)
+                return
+            if client in ready:
+                server.sendall(client.recv(CHUNK_BYTES))
 
 
 def any_request(_: bytes) -> bool:

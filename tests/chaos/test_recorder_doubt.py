@@ -35,6 +35,13 @@ def mortal() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="module", params=[16, 18], ids=["postgres-16", "postgres-18"])
+def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """Run a server that knows no limit for a transaction as a whole, and one that does."""
+    with running_postgres(request.param) as server:
+        yield server
+
+
 @pytest.fixture
 def schema(postgres: Postgres) -> str:
     return postgres.new().partition("&schema=")[2]
