@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 import msgspec
@@ -14,6 +14,9 @@ from api.settings import Settings, settings
 from lifecycle.asks import Look
 from lifecycle.log import BadDatabase
 from lifecycle.refusals import BadDefinition, Problem, Refusal
+
+if TYPE_CHECKING:
+    from lifecycle.adoption import Adoption
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,11 +82,12 @@ def serve(**flags: Any) -> None:
 
 @cli.command()
 @click.argument("place", required=False, metavar="[DIR|FILE]")
+@_option("--database", help="Tell also what adopting them over this database would do.")
 @_JSON
-def check(place: str | None, *, as_json: bool) -> None:
+def check(place: str | None, *, database: str | None, as_json: bool) -> None:
     """Check definitions: every problem with file, line and path, and what would do.
 
-    Example: statekeeper check definitions
+    Example: statekeeper check definitions --database sqlite:///var/statekeeper.db
     """
     from lifecycle.catalogue import load
 
@@ -96,17 +100,46 @@ def check(place: str | None, *, as_json: bool) -> None:
     except BadDefinition as bad:
         problems = bad.problems
     wrong = [problem for problem in problems if not problem.warning]
+    adoptions = _adoptions(where, database) if database and not wrong else []
+    fits = not wrong and not any(one.refused for one in adoptions)
     if as_json:
-        _print_json({"ok": not wrong, "problems": problems})
+        _print_json({"ok": fits, "problems": problems, "adoptions": adoptions})
     else:
         for problem in problems:
             click.echo(
                 f"{'warning: ' if problem.warning else ''}{problem}", err=not problem.warning
             )
-    if wrong:
+        if not wrong:
+            click.echo(f"sound: {names}")
+        for one in adoptions:
+            click.echo(_foretold(one), err=bool(one.refused))
+    if not fits:
         raise click.exceptions.Exit(1)
-    if not as_json:
-        click.echo(f"sound: {names}")
+
+
+def _adoptions(where: Path, database: str) -> "list[Adoption]":
+    """What adopting the definitions at this place over a database would do."""
+    from lifecycle.adoption import plan
+
+    file = Path(database.removeprefix("sqlite:///"))
+    if database.startswith("sqlite:///") and not file.exists():
+        raise click.ClickException(f"there is no database {file}")
+    with _opened(database=database, definitions=str(where)) as keeper:
+        return [plan(keeper.journal, one) for one in keeper.catalogue.lifecycles.values()]
+
+
+def _foretold(one: "Adoption") -> str:
+    if one.refused:
+        return f"{one.lifecycle} {one.version} would be refused: {one.refused}"
+    if not one.changes:
+        return f"{one.lifecycle} {one.version} changes nothing"
+    if one.adopted is None:
+        return f"{one.lifecycle} {one.version} would be adopted, the first"
+    return (
+        f"{one.lifecycle} {one.version} would be adopted after {one.adopted}:"
+        f" {one.open_cases} open cases, {len(one.carried)} of them under other names or in new"
+        f" regions, {one.reworded} with another word in some tool"
+    )
 
 
 @cli.group()
@@ -245,6 +278,45 @@ def history(case: str, *, as_json: bool, **flags: Any) -> None:
         click.echo(f"{event.time}  {mark:>7}  {event.sentence}")
 
 
+@cli.command("import")
+@click.argument("collection")
+@click.argument("file", type=click.File("rb"), metavar="FILE|-")
+@_option("--as", "staff", metavar="NAME", help="The member of staff who imports.")
+@_option("--tool", help="The tool that imports, where it is no member of staff.")
+@_stored
+@_JSON
+def import_lines(
+    collection: str,
+    file: BinaryIO,
+    *,
+    staff: str | None,
+    tool: str | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Import many cases: one JSON object a line, applied in order; `-` reads standard input.
+
+    The same file again changes nothing. Tools are not told of what changes.
+
+    Example: statekeeper import jobs history.ndjson --as Operator
+    """
+    from rich.console import Console
+
+    from api.importing import begun, import_file, summary
+
+    if (staff is None) == (tool is None):
+        raise click.UsageError("name one of --as and --tool")
+    with _opened(**flags) as keeper:
+        coming = begun(keeper, collection, file.name, staff=staff, tool=tool)
+        report = import_file(keeper, coming, file, Console(stderr=True))
+    if as_json:
+        _print_json(report)
+    else:
+        click.echo(summary(report))
+    if report.stopped:
+        raise click.ClickException(report.stopped)
+
+
 def _looked_up(keeper: Any, case: str) -> tuple[Any, Any, Any]:
     from lifecycle.asks import Ask, case_stream, refusals_stream
     from lifecycle.events import Asker
@@ -264,7 +336,7 @@ def _settings(**flags: Any) -> Settings:
     try:
         return settings(os.environ, **flags)
     except ValueError as exc:
-        raise click.ClickException(f"STATEKEEPER_PORT is no port: {exc}") from exc
+        raise click.ClickException(str(exc)) from exc
 
 
 @contextmanager

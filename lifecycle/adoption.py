@@ -1,18 +1,28 @@
-"""Which text of a definition decides: the one that the log last adopted."""
+"""Which text of a definition decides: the one that the log last adopted.
 
-from collections.abc import Callable, Iterable, Iterator
+A new version first carries every open case over into its words, each an event of the case, and is
+adopted after that; a process that still holds the old text decides nothing about what was carried
+over, and nothing at all once the new one is adopted.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 
+from msgspec import Struct
+
 from lifecycle.asks import Known, definition_stream
-from lifecycle.chart import Chart
+from lifecycle.case import Case
+from lifecycle.chart import Configuration
 from lifecycle.definition import read
 from lifecycle.events import (
     Asker,
+    CarriedOver,
     CaseOpened,
     DefinitionAdopted,
     Event,
     StateCorrected,
     TransitionMade,
+    Valued,
 )
 from lifecycle.journal import Journal, Record
 from lifecycle.model import Lifecycle
@@ -22,20 +32,120 @@ NAMED_MAX = 10
 """Cases that a refusal to adopt names."""
 
 
+class Adoption(Struct, frozen=True):
+    """What adopting a definition would do."""
+
+    lifecycle: str
+    version: int
+    adopted: int | None
+    """The version that decides now; None where none was adopted."""
+    changes: bool
+    """It means something else than what was adopted."""
+    open_cases: int = 0
+    carried: Mapping[str, Configuration] = {}
+    """The cases that will stand under other names, or in new regions too, and where."""
+    reworded: int = 0
+    """Cases for which some tool will have another word."""
+    refused: str | None = None
+    """Why it cannot be adopted."""
+
+
 def adopt(journal: Journal, lifecycles: Iterable[Lifecycle]) -> None:
     """Let these definitions decide from now on.
 
     One that means what the log last adopted changes nothing. A new version is adopted if every
-    case that has not ended stands where one can stand in the new one; else `BadDefinition` names
-    those that do not.
+    open case can stand in it; else `BadDefinition` names those that cannot.
     """
     for lifecycle in lifecycles:
-        stream = definition_stream(lifecycle.name)
-        adopted = journal.known_now(stream).state
-        if isinstance(adopted, DefinitionAdopted) and _changed(adopted, lifecycle):
-            _require_raised(lifecycle, adopted)
-            _require_fit(journal, lifecycle, adopted)
-        journal.record_now(Record(stream, _adopting(lifecycle)))
+        adoption = plan(journal, lifecycle)
+        if adoption.refused:
+            raise _refused(lifecycle, adoption.refused)
+        journal.record_many(
+            [
+                Record(f"case:{case}", _carrying(lifecycle, to))
+                for case, to in adoption.carried.items()
+            ]
+        )
+        journal.record_now(Record(definition_stream(lifecycle.name), _adopting(lifecycle)))
+
+
+def plan(journal: Journal, lifecycle: Lifecycle) -> Adoption:
+    """What adopting this definition would do; changes nothing."""
+    adopted = journal.known_now(definition_stream(lifecycle.name)).state
+    version = lifecycle.mark.version
+    if not isinstance(adopted, DefinitionAdopted):
+        return Adoption(lifecycle.name, version, None, changes=True)
+    if not _changed(adopted, lifecycle):
+        return Adoption(lifecycle.name, version, adopted.version, changes=False)
+    if version <= adopted.version:
+        refused = _not_raised(adopted)
+        return Adoption(lifecycle.name, version, adopted.version, changes=True, refused=refused)
+    return _planned(adopted, lifecycle, _standing(journal, lifecycle.collection))
+
+
+def _planned(
+    adopted: DefinitionAdopted, lifecycle: Lifecycle, standing: "Mapping[str, _Standing]"
+) -> Adoption:
+    before = Lifecycle(read(adopted.text.encode(), lifecycle.name)[0])
+    open_cases = {
+        case: where for case, where in standing.items() if not before.chart.ended(where.states)
+    }
+    carried: dict[str, Configuration] = {}
+    strange: list[str] = []
+    reworded = 0
+    for case, where in open_cases.items():
+        to = lifecycle.chart.carried(_renamed(where.states, lifecycle))
+        lost = [one for one in _renamed(where.fields, lifecycle) if one not in lifecycle.fields]
+        if to is None or lost:
+            strange.append(f"{case} ({', '.join(lost or where.states)})")
+            continue
+        if to != where.states or _renamed(where.fields, lifecycle) != where.fields:
+            carried[case] = to
+        known_before = before.chart.is_whole(where.states)
+        if known_before and before.vocabulary.shown(where.states) != lifecycle.vocabulary.shown(to):
+            reworded += 1
+    return Adoption(
+        lifecycle.name,
+        lifecycle.mark.version,
+        adopted.version,
+        changes=True,
+        open_cases=len(open_cases),
+        carried=carried,
+        reworded=reworded,
+        refused=_named(strange) if strange else None,
+    )
+
+
+def _renamed(names: Iterable[str], lifecycle: Lifecycle) -> tuple[str, ...]:
+    renamed = lifecycle.declaration.renamed
+    return tuple(renamed.get(name, name) for name in names)
+
+
+def _named(strange: Collection[str]) -> str:
+    more = f" and {len(strange) - NAMED_MAX} more" if len(strange) > NAMED_MAX else ""
+    named = ", ".join([*strange][:NAMED_MAX]) + more
+    return f"these open cases have no place in it (`renamed` may help): {named}"
+
+
+def _carrying(lifecycle: Lifecycle, to: Configuration) -> Callable[[Known, datetime], Event | None]:
+    renamed = lifecycle.declaration.renamed
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        case = known.state
+        assert isinstance(case, Case)
+        if case.lifecycle_version >= lifecycle.mark.version and case.states == to:
+            return None  # another process has carried it over
+        return CarriedOver(
+            recorded_at=now,
+            time=max(now, case.changed_at),
+            by=Asker(),
+            left=case.states,
+            to=to,
+            definition=lifecycle.mark,
+            renamed={old: new for old, new in renamed.items() if old in case.fields},
+        )
+
+    return decide
 
 
 def _adopting(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]:
@@ -44,7 +154,8 @@ def _adopting(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]
         if isinstance(adopted, DefinitionAdopted):
             if not _changed(adopted, lifecycle):
                 return None
-            _require_raised(lifecycle, adopted)  # another process may have adopted meanwhile
+            if lifecycle.mark.version <= adopted.version:  # another process was quicker
+                raise _refused(lifecycle, _not_raised(adopted))
         return DefinitionAdopted(
             recorded_at=now,
             by=Asker(),
@@ -61,41 +172,45 @@ def _changed(adopted: DefinitionAdopted, lifecycle: Lifecycle) -> bool:
     return adopted.digest != lifecycle.mark.digest
 
 
-def _require_raised(lifecycle: Lifecycle, adopted: DefinitionAdopted) -> None:
-    if lifecycle.mark.version <= adopted.version:
-        raise _refused(
-            lifecycle,
-            f"means something else than the version {adopted.version} that the log adopted;"
-            f" raise `version` to {adopted.version + 1} or more to adopt it",
-        )
+def _not_raised(adopted: DefinitionAdopted) -> str:
+    return (
+        f"means something else than the version {adopted.version} that the log adopted;"
+        f" raise `version` to {adopted.version + 1} or more to adopt it"
+    )
 
 
-def _require_fit(journal: Journal, lifecycle: Lifecycle, adopted: DefinitionAdopted) -> None:
-    before = read(adopted.text.encode(), lifecycle.name)[0]
-    ended = Chart(before).ended
-    strange = [
-        f"{case} ({', '.join(states)})"
-        for case, states in _standing(journal, lifecycle.collection)
-        if not ended(states) and not lifecycle.chart.is_whole(states)
-    ]
-    if strange:
-        more = f" and {len(strange) - NAMED_MAX} more" if len(strange) > NAMED_MAX else ""
-        named = ", ".join(strange[:NAMED_MAX]) + more
-        raise _refused(lifecycle, f"these cases stand where no case of it can stand: {named}")
+class _Standing(Struct, frozen=True):
+    """Where a case stands, and the names of the fields it has."""
+
+    states: Configuration
+    fields: tuple[str, ...]
 
 
-def _standing(journal: Journal, collection: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every case of a collection with the states it stands in, from the whole log."""
-    standing: dict[str, tuple[str, ...]] = {}
+def _standing(journal: Journal, collection: str) -> dict[str, _Standing]:
+    """Every case of a collection, from the whole log."""
+    standing: dict[str, _Standing] = {}
     position, prefix = 0, f"case:{collection}/"
     while tail := journal.recorder.tail(position):
         for stored in tail:
             if str(stored.originator_id).startswith(prefix):
                 entry = journal.mapper.to_domain_event(stored)
-                if isinstance(entry.event, CaseOpened | TransitionMade | StateCorrected):
-                    standing[entry.stream.removeprefix("case:")] = entry.event.to
+                case = entry.stream.removeprefix("case:")
+                standing[case] = _moved(standing.get(case, _Standing((), ())), entry.event)
         position = tail[-1].id
-    yield from standing.items()
+    return standing
+
+
+def _moved(where: _Standing, event: Event) -> _Standing:
+    states, fields = where.states, where.fields
+    if isinstance(event, CaseOpened | TransitionMade | StateCorrected | CarriedOver):
+        states = event.to
+    if isinstance(event, Valued):
+        told = {**event.fields, **event.personal}
+        kept = dict.fromkeys(name for name in fields if name not in told)
+        fields = (*kept, *(name for name, value in told.items() if value is not None))
+    if isinstance(event, CarriedOver):
+        fields = tuple(event.renamed.get(name, name) for name in fields)
+    return _Standing(states, fields)
 
 
 def _refused(lifecycle: Lifecycle, message: str) -> BadDefinition:

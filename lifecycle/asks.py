@@ -8,7 +8,7 @@ refusal, of a remembered request.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,6 +39,7 @@ from lifecycle.events import (
     ReferenceHeld,
     Refused,
 )
+from lifecycle.fields import is_case_id
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import (
     CaseExists,
@@ -46,9 +47,12 @@ from lifecycle.refusals import (
     DefinitionNotAdopted,
     FieldsMissing,
     IdempotencyKeyReused,
+    InvalidFields,
+    NotNow,
     NotSignedIn,
     NotTheOwner,
     NotYours,
+    ReasonRequired,
     ReferenceTaken,
     Refusal,
     StaffOnly,
@@ -56,6 +60,8 @@ from lifecycle.refusals import (
     UnknownCase,
     UnknownCollection,
     UnknownReference,
+    UnknownTool,
+    UnknownTransition,
 )
 
 STREAM_LENGTH_MAX = 200
@@ -86,6 +92,8 @@ class Request(Struct, frozen=True):
     key: str
     content: str
     """Digest of method, path, body and `If-Match`."""
+    refusals: bool = False
+    """Whether a refusal is remembered too: the lines of an import are not decided again later."""
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -245,7 +253,7 @@ def reference_stream(tool: str, kind: str, ref: str) -> str:
 
 def request_stream(asker: Asker, key: str) -> str:
     """Where it stands what an idempotency key was used for: per tool, and per staff key."""
-    whose = f"tool:{asker.tool}" if asker.tool else f"staff:{asker.key}"
+    whose = f"tool:{asker.tool}" if asker.tool else f"staff:{asker.key or asker.name}"
     return _named(f"request:{whose}/{key}")
 
 
@@ -266,7 +274,7 @@ def streams_of(ask: Ask, lifecycle: Lifecycle | None) -> list[str]:
     streams = [definition_stream(lifecycle.name)]
     if ask.asker.key:
         streams.append(key_stream(ask.asker.key))
-    if ask.id:
+    if is_case_id(ask.id):
         streams.append(case_stream(ask.collection, ask.id))
     if ask.request:
         streams.append(request_stream(ask.asker, ask.request.key))
@@ -288,6 +296,20 @@ def settle(ask: Ask, memory: Memory, lifecycles: Mapping[str, Lifecycle], now: d
             f"no collection is called {ask.collection[:80]!r} (there are: {', '.join(lifecycles)})",
             collection=ask.collection[:80],
         )
+    if ask.request is None or not ask.request.refusals:
+        return _decided(ask, memory, lifecycle, now)
+    try:
+        settled = _decided(ask, memory, lifecycle, now)
+    except NotNow:
+        raise
+    except Refusal as refusal:
+        settled = Settled(refusal)
+    if isinstance(settled.answer, Refusal):
+        return _remembered(ask, ask.request, settled, settled.answer, memory, now)
+    return settled
+
+
+def _decided(ask: Ask, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Settled:
     match ask.what:
         case Open():
             return _open(ask, ask.what, memory, lifecycle, now)
@@ -322,6 +344,8 @@ def _answered_before(ask: Ask, memory: Memory) -> Answer | None:
             " a new ask needs a new key",
             key=ask.request.key,
         )
+    if before.refused:
+        raise _REFUSALS[before.refused](before.detail, replayed=True)
     case = memory[before.case].state
     assert isinstance(case, Case), before.case
     return Answer(case, replayed=before)
@@ -343,9 +367,7 @@ def _may(ask: Ask, lifecycle: Lifecycle | None) -> None:
         isinstance(ask.what, Open) and ask.what.state is not None
     )
     if staff_only and not asker.staff:
-        raise StaffOnly(
-            f"{asker.name!r} is a tool; adopting, correcting and erasing are for staff"
-        )
+        raise StaffOnly(f"{asker.name!r} is a tool; adopting, correcting and erasing are for staff")
 
 
 def _adopted(lifecycle: Lifecycle, memory: Memory) -> None:
@@ -358,8 +380,19 @@ def _adopted(lifecycle: Lifecycle, memory: Memory) -> None:
         )
 
 
+def _not_ahead(case: Case, lifecycle: Lifecycle) -> None:
+    """A case that was carried over to a later version is not for this process to move."""
+    if case.lifecycle_version > lifecycle.mark.version:
+        raise DefinitionNotAdopted(
+            f"{case.id} was carried over to version {case.lifecycle_version} of {lifecycle.name!r};"
+            f" this process holds version {lifecycle.mark.version} and does not decide about it"
+        )
+
+
 def _case(ask: Ask, memory: Memory) -> Case:
-    case = memory[case_stream(ask.collection, ask.id)].state
+    # What can be no id is not looked for: PostgreSQL's text, for one, has no place for NUL.
+    there = is_case_id(ask.id)
+    case = memory[case_stream(ask.collection, ask.id)].state if there else None
     if not isinstance(case, Case):
         raise UnknownCase(f"{ask.collection} has no case {ask.id[:140]!r}", id=ask.id[:140])
     return case
@@ -399,6 +432,7 @@ def _change(
     ask: Ask, what: Change, case: Case, memory: Memory, lifecycle: Lifecycle, now: datetime
 ) -> Settled:
     _adopted(lifecycle, memory)
+    _not_ahead(case, lifecycle)
     stream = case_stream(ask.collection, ask.id)
     cases.check_version(case, what, ask.versions, lifecycle)
     if isinstance(what, TakeReference) and not isinstance(what, ReleaseReference):
@@ -506,6 +540,60 @@ def _refused(ask: Ask, refusal: Refusal, case: Case, memory: Memory, now: dateti
     causing = Causing(memory)
     causing.add(stream, event)
     return causing.settled(refusal)
+
+
+def _remembered(
+    ask: Ask,
+    request: Request,
+    settled: Settled,
+    refusal: Refusal,
+    memory: Memory,
+    now: datetime,
+) -> Settled:
+    """The same, with the refusal in the request's own record; none of it is personal."""
+    stream = case_stream(ask.collection, ask.id)
+    detail = refusal.detail
+    if isinstance(refusal, InvalidFields):
+        wrong: Any = refusal.facts["errors"]
+        detail = f"not as declared: {', '.join(one['path'] for one in wrong)}"
+    causing = Causing(memory)
+    record = Answered(
+        recorded_at=now,
+        by=ask.asker,
+        content=request.content,
+        case=stream,
+        version=memory[stream].version,
+        event_version=0,
+        status=0,
+        refused=refusal.code,
+        detail=detail,
+    )
+    causing.add(request_stream(ask.asker, request.key), record)
+    return replace(
+        settled,
+        entries=(*settled.entries, *causing.entries),
+        known={**settled.known, **causing.known},
+    )
+
+
+_REFUSALS = {
+    kind.code: kind
+    for kind in (
+        CaseExists,
+        ConditionNotMet,
+        FieldsMissing,
+        InvalidFields,
+        NotTheOwner,
+        ReasonRequired,
+        ReferenceTaken,
+        StaffOnly,
+        TransitionNotOpen,
+        UnknownCase,
+        UnknownTool,
+        UnknownTransition,
+    )
+}
+"""What an ask to open or to move may be refused with, by code."""
 
 
 def _worth_recording(times: int) -> bool:

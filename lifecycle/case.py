@@ -16,6 +16,7 @@ from lifecycle.chart import Configuration, Lead
 from lifecycle.events import (
     ERASED,
     Asker,
+    CarriedOver,
     CaseAdopted,
     CaseEvent,
     CaseOpened,
@@ -522,6 +523,8 @@ def evolve(case: Case | None, entry: Entry) -> Case | None:
             case = replace(
                 case, states=event.to, since=event.time, lifecycle_version=event.definition.version
             )
+        case CarriedOver():
+            return _carried_over(case, event)
         case ReferenceReleased():
             return replace(case, references=_without(case.references, event))
         case ReferenceTaken():
@@ -547,6 +550,18 @@ def _begun(entry: Entry, event: CaseOpened) -> Case:
         personal=frozenset(event.personal),
         references=event.references,
         position=entry.position,
+    )
+
+
+def _carried_over(case: Case, event: CarriedOver) -> Case:
+    """In the words of a new version; it entered where it is when it did, not now."""
+    names = event.renamed
+    return replace(
+        case,
+        states=event.to,
+        lifecycle_version=event.definition.version,
+        fields={names.get(name, name): value for name, value in case.fields.items()},
+        personal=frozenset(names.get(name, name) for name in case.personal),
     )
 
 

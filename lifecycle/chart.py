@@ -277,6 +277,17 @@ class Chart:
         wanted = {state, *self.places[state].above}
         return self.ordered(set(self._enter(self._roots(), wanted)))
 
+    def carried(self, states: Configuration) -> Configuration | None:
+        """Where a case with these leaves stands in this chart: new regions at their beginning.
+
+        None where it cannot stand here.
+        """
+        if not set(states) <= set(self.leaves):
+            return None
+        wanted = {name for leaf in states for name in (leaf, *self.places[leaf].above)}
+        entered = self.ordered(set(self._enter(self._roots(), wanted)))
+        return entered if set(states) <= set(entered) else None
+
     def _roots(self) -> dict[str, State]:
         return {place.id: place.state for place in self.places.values() if not place.above}
 
@@ -349,9 +360,30 @@ class Chart:
     def mermaid(self) -> str:
         """The diagram, as the library writes it, under the declared names."""
         text = f"{self._machine:mermaid}"
-        text = re.sub(r"\b[st]_([a-z][a-z0-9_]*)", r"\1", text)
-        text = re.sub(r"\b[ST] (?=[a-z])", "", text)
-        return re.sub(r"\[g(\d+)\]", lambda found: f"[{self.rows[int(found[1])].when}]", text)
+        text = re.sub(r'state "S [^"]*" as s_(\w+)', self._drawn_state, text)
+        drawn: set[tuple[str, ...]] = set()
+        lines = (self._drawn_arrow(line, drawn) for line in text.splitlines())
+        return re.sub(r"\bs_(\w+)", r"\1", "\n".join(filter(None, lines))) + "\n"
+
+    def _drawn_state(self, found: re.Match[str]) -> str:
+        title = (self.places[found[1]].state.title or found[1]).replace('"', "#quot;")
+        return f'state "{title}" as s_{found[1]}'
+
+    def _drawn_arrow(self, line: str, drawn: set[tuple[str, ...]]) -> str:
+        """The line with the declared name; one for each row where rows differ by condition only."""
+        arrow = re.fullmatch(r"( *)s_(\w+) --> s_(\w+) : T (.+?)( \[g\d+\])?", line)
+        if arrow is None:
+            return line
+        indent, source, target, spaced = arrow.groups()[:4]
+        name = spaced.replace(" ", "_")
+        if (source, target, name) in drawn:
+            return ""
+        drawn.add((source, target, name))
+        return "\n".join(
+            f"{indent}s_{source} --> s_{target} : {name}" + (f" [{row.when}]" if row.when else "")
+            for row in self.rows
+            if row.name == name and source in row.sources and target == row.to
+        )
 
     def _restored(self, configuration: Configuration) -> "OrderedSet[str] | str":
         """The stored form of a configuration: every active state, ancestors before children."""

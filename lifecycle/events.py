@@ -146,6 +146,21 @@ class StateCorrected(
     definition: DefinitionMark
 
 
+class CarriedOver(
+    CaseEvent, frozen=True, kw_only=True, omit_defaults=True, rename={"left": "from"}
+):
+    """A new version of the definition was adopted; the case stands in its words now."""
+
+    TOPIC = "case.carried-over.v1"
+
+    left: tuple[str, ...]
+    to: tuple[str, ...]
+    """Renamed states under their new names; a new region at its initial state."""
+    definition: DefinitionMark
+    renamed: dict[str, str] = {}
+    """Field of the version before → its name now."""
+
+
 class Erased(CaseEvent, frozen=True, kw_only=True, omit_defaults=True):
     """The personal values of a case were made unreadable for good."""
 
@@ -197,6 +212,9 @@ class Answered(Event, frozen=True, kw_only=True, omit_defaults=True):
     event_version: int
     """The version of the event that was asked for."""
     status: int
+    refused: str = ""
+    """The code of the refusal, where it was one: of an import's lines they are remembered too."""
+    detail: str = ""
 
 
 class KeyIssued(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -230,8 +248,8 @@ class DefinitionAdopted(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 EVENTS: tuple[type[Event], ...] = (
     CaseOpened, CaseAdopted, TransitionMade, FieldsSet, ReferenceTaken, ReferenceReleased,
-    StateCorrected, Erased, Refused, ReferenceHeld, ReferenceFreed, Answered, KeyIssued,
-    KeyRevoked, DefinitionAdopted,
+    StateCorrected, CarriedOver, Erased, Refused, ReferenceHeld, ReferenceFreed, Answered,
+    KeyIssued, KeyRevoked, DefinitionAdopted,
 )  # fmt: skip
 """Everything that can stand in the log."""
 

@@ -148,6 +148,14 @@ class Journal:
             if outcome is not None:
                 raise AssertionError(outcome) if isinstance(outcome, Answer) else outcome
 
+    def record_many(self, records: Sequence[Record]) -> None:
+        """Record many things, in appends of their own, once all are durable."""
+        for first in range(0, len(records), IMPORT_ASKS_MAX):
+            chunk = records[first : first + IMPORT_ASKS_MAX]
+            for outcome in self.answer_many_later(chunk, 0).result():
+                if isinstance(outcome, BaseException):
+                    raise outcome
+
     async def answer_many(self, asks: Sequence[Ask], size: int) -> list[Outcome]:
         """What becomes of these asks of an import, in their order; people's asks go first.
 
@@ -158,7 +166,7 @@ class Journal:
         self._enqueue(self._imported, Waiting(asks, size, future, loop))
         return await future
 
-    def answer_many_later(self, asks: Sequence[Ask], size: int) -> "Future[list[Outcome]]":
+    def answer_many_later(self, asks: Sequence[Ask | Record], size: int) -> "Future[list[Outcome]]":
         """The same for a thread, which may wait or go on."""
         future: Future[list[Outcome]] = Future()
         self._enqueue(self._imported, Waiting(asks, size, future))
@@ -231,19 +239,36 @@ class Journal:
             batch = self._take()
             try:
                 if batch:
-                    self._settle(batch)
+                    for part in self._parts(batch):
+                        self._settle(part)
                     self.memory.shrink()
                 elif self._stopping:
                     return
                 if not batch or monotonic() - looked > IDLE_SECONDS:
-                    self._catch_up()
                     looked = monotonic()
-                self.unavailable = None
+                    self._look_after()
             except StorageUnavailable as refusal:
                 self.unavailable = refusal.detail
                 _reply([(one, [_again(refusal) for _ in one.asks]) for one in batch])
             except Exception as fault:  # noqa: BLE001 - nobody who asked may be left waiting
                 _reply([(one, [fault for _ in one.asks]) for one in batch])
+
+    def _parts(self, batch: list[Waiting]) -> list[list[Waiting]]:
+        """All at once; while the log cannot be written, what can still be read goes first."""
+        if self.unavailable is None:
+            return [batch]
+        looking: list[Waiting] = []
+        writing: list[Waiting] = []
+        for one in batch:
+            (looking if all(_only_looks(ask) for ask in one.asks) else writing).append(one)
+        return [part for part in (looking, writing) if part]
+
+    def _look_after(self) -> None:
+        """Follow the log; where it could not be used, find out whether it can be written again."""
+        if self.unavailable is not None:
+            self.recorder.probe()
+        self._catch_up()
+        self.unavailable = None
 
     def _settle(self, batch: list[Waiting]) -> None:
         if any(_only_looks(ask) for one in batch for ask in one.asks):
@@ -278,6 +303,7 @@ class Journal:
             vault.settle(stored=False)
             raise
         vault.settle(stored=True)
+        self.unavailable = None
         return positions
 
     def _catch_up(self) -> bool:

@@ -110,6 +110,10 @@ class Recorder(ApplicationRecorder, ABC):
         """Set it if it is not set; answers what stands."""
 
     @abstractmethod
+    def probe(self) -> None:
+        """Commit something that changes nothing: the log can be written, or this raises."""
+
+    @abstractmethod
     def hold_for_service(self) -> None:
         """Claim the log for one `serve`, until `close`, where only one may have it.
 

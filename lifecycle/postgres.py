@@ -182,6 +182,12 @@ INSERT_SETTING = (
     "INSERT INTO {schema}.meta (name, value) VALUES (%b::text, %b::bytea) ON CONFLICT DO NOTHING"
 )
 
+# Something to commit.
+UPSERT_PROBED = """
+INSERT INTO {schema}.meta (name, value) VALUES ('probed', '')
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+
 
 class Line(psycopg.Connection[DictRow]):
     """A connection on which no wait outlasts a moment that is set before it is used."""
@@ -515,6 +521,11 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
             self._execute(line, INSERT_SETTING, (name, value))
             ((standing,),) = self._execute(line, SELECT_SETTING, (name,)).fetchall()
         return bytes(standing)
+
+    def probe(self) -> None:
+        """Commit something that changes nothing: the log can be written, or this raises."""
+        with self.datastore.get_connection() as line:
+            self._execute(line, UPSERT_PROBED)
 
     def _notifications(self, statement: LiteralString, values: Values) -> Sequence[Notification]:
         return [Notification(*row) for row in self._rows(statement, values)]

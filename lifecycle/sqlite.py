@@ -116,6 +116,12 @@ INSERT INTO meta (name, value) VALUES ('settled', ?1) ON CONFLICT DO UPDATE SET 
 NO_LOG = ("SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_CORRUPT")
 """What SQLite calls a file that will not do, however long one waits."""
 
+# Something to commit that finds room only where a batch of some size does.
+UPSERT_PROBED = """
+INSERT INTO meta (name, value) VALUES ('probed', zeroblob(65536))
+ON CONFLICT DO UPDATE SET value = zeroblob(65536)
+"""
+
 POSITION_MAX = 2**63 - 1
 
 
@@ -290,6 +296,12 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
             (standing,) = writer.execute(SELECT_SETTING, (name,)).fetchone()
             writer.execute("COMMIT")
         return bytes(standing)
+
+    def probe(self) -> None:
+        """Commit something that changes nothing: the log can be written, or this raises."""
+        with self._transaction() as writer:
+            writer.execute(UPSERT_PROBED)
+            writer.execute("COMMIT")
 
     def _notifications(self, statement: str, values: Sequence[Any]) -> Sequence[Notification]:
         return [Notification(*row) for row in self._rows(statement, values)]

@@ -20,6 +20,7 @@ from lifecycle.events import (
     ERASED,
     Answered,
     Asker,
+    CarriedOver,
     CaseAdopted,
     CaseEvent,
     CaseOpened,
@@ -96,6 +97,12 @@ def _said(  # noqa: PLR0911 - one for each kind of event
         case StateCorrected():
             left, now = state_titles(event.left, lifecycle), state_titles(event.to, lifecycle)
             return f"{event.by.name} put {case} where it really is, from {left} to {now}"
+        case CarriedOver():
+            now = state_titles(event.to, lifecycle)
+            version = event.definition.version
+            return (
+                f"version {version} of the definition was adopted, in which {case} stands at {now}"
+            )
         case Erased():
             return f"{event.by.name} erased the personal values of {case} for good"
         case Refused():

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from lifecycle.events import (
     Answered,
     Asker,
+    CarriedOver,
     CaseEvent,
     CaseOpened,
     Condition,
@@ -165,7 +166,7 @@ def _data(  # noqa: PLR0911 - one for each kind of event
         case ReferenceTaken():
             named = {"tool": event.tool, "kind": event.kind, "ref": event.ref}
             return {**named, **_circumstances(event)}
-        case StateCorrected():
+        case StateCorrected() | CarriedOver():
             moved = {"from": event.left, "to": event.to, "definition": event.definition}
             return {**moved, **_circumstances(event)}
         case CaseEvent():

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from lifecycle.case import Case, OpenTransition
 from lifecycle.events import (
+    CarriedOver,
     CaseEvent,
     CaseOpened,
     Entry,
@@ -122,7 +123,7 @@ def _chain(changes: Sequence[Entry], lifecycle: Lifecycle) -> list[list[Entry]]:
         event = entry.event
         if isinstance(event, Valued):
             known |= dict.fromkeys((*event.fields, *event.personal), entry)
-        if isinstance(event, CaseOpened | TransitionMade | StateCorrected):
+        if isinstance(event, CaseOpened | TransitionMade | StateCorrected | CarriedOver):
             facts = {id(known[name]): known[name] for name in _rests_on(event, lifecycle, known)}
             facts.pop(id(entry), None)
             chain.append([entry, *sorted(facts.values(), key=_newest)])

@@ -13,9 +13,11 @@ from lifecycle.events import (
     EVENTS,
     Answered,
     Asker,
+    CarriedOver,
     CaseOpened,
     Condition,
     DefinitionAdopted,
+    DefinitionMark,
     Event,
     FieldsSet,
     KeyIssued,
@@ -39,6 +41,17 @@ from tests.projections.stories import (
 
 CRM, STAFF = Asker(tool="crm", key="k2"), Asker(staff="the owner", key="k1")
 BESIDE: Sequence[tuple[Event, str]] = (
+    (
+        CarriedOver(
+            recorded_at=MORNING,
+            time=MORNING,
+            by=Asker(),
+            left=("booked",),
+            to=("scheduled",),
+            definition=DefinitionMark(2, "c0ffee"),
+        ),
+        "Version 2 of the definition was adopted, in which the job stands at Scheduled.",
+    ),
     (
         ReferenceHeld(recorded_at=MORNING, by=CRM, case="jobs/J-1"),
         "HubSpot linked a record to jobs/J-1.",
