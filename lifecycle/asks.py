@@ -278,6 +278,12 @@ def streams_of(ask: Ask, lifecycle: Lifecycle | None) -> list[str]:
         streams.append(case_stream(ask.collection, ask.id))
     if ask.request:
         streams.append(request_stream(ask.asker, ask.request.key))
+    if isinstance(ask.what, Open):
+        for key, refs in ask.what.references.items():
+            tool, _, kind = key.partition(":")
+            if tool in lifecycle.declaration.tools:
+                kind = kind or lifecycle.main_kind(tool)
+                streams += [reference_stream(tool, kind, ref) for ref in refs]
     return streams
 
 
@@ -527,8 +533,10 @@ def _refused(ask: Ask, refusal: Refusal, case: Case, memory: Memory, now: dateti
         assert isinstance(tally, Tally)
         counted = Known(memory[stream].version, Tally({**tally.times, same: times}))
         return Settled(refusal, known={stream: counted})
+    claimed = ask.what.occurred_at if isinstance(ask.what, Move | SetFields) else None
     event = Refused(
         recorded_at=now,
+        claimed_at=claimed if claimed and claimed < now else None,
         by=ask.asker,
         asked=asked,
         code=refusal.code,

@@ -187,12 +187,9 @@ def check_version(
 
 def cases_named(given: Mapping[str, Any], lifecycle: Lifecycle) -> dict[str, str]:
     """The cases that these fields name, like `clients/C-7`, by field."""
-    values, _ = _normalised(given, lifecycle)
-    return {
-        name: value
-        for name, value in values.items()
-        if value is not None and lifecycle.fields[name].type == "case"
-    }
+    named = {name: given[name] for name in lifecycle.case_fields.intersection(given)}
+    values, _ = _normalised(named, lifecycle)
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def check_named(ask: Open, lifecycle: Lifecycle) -> None:
@@ -695,7 +692,8 @@ def _lead(
             for field in guard.fields
         }
         verdict = guard.judge(values, chart.active(case.states))
-        holds[row], why[row] = verdict.holds, verdict.why
+        told = lifecycle.personal.isdisjoint(guard.fields)  # a reason may quote the values
+        holds[row], why[row] = verdict.holds, verdict.why if told else None
     return chart.lead(case.states, name, holds), why
 
 

@@ -208,9 +208,14 @@ class Chart:
         self.initial: Configuration = self.settle(self._machine(_Model(None)))
 
     def active(self, configuration: Configuration) -> Active:
-        """The active leaves with their ancestors."""
+        """The active leaves with their ancestors.
+
+        A case that ended under an earlier version may stand at a leaf that is no more: out of it
+        nothing leads.
+        """
         if configuration not in self._active:
-            found = {name for leaf in configuration for name in (leaf, *self.places[leaf].above)}
+            standing = [self.places[leaf] for leaf in configuration if leaf in self.places]
+            found = {name for place in standing for name in (place.id, *place.above)}
             named = tuple(_Named(f"s_{name}") for name in found)
             _keep(self._active, configuration, Active(frozenset(found), named))
         return self._active[configuration]
@@ -352,9 +357,10 @@ class Chart:
 
     def ended(self, configuration: Configuration) -> bool:
         """Is nothing more to come: is every active leaf final, or below a final state?"""
+        standing = [self.places[leaf] for leaf in configuration if leaf in self.places]
         return all(
-            any(self.places[name].state.final for name in (leaf, *self.places[leaf].above))
-            for leaf in configuration
+            any(self.places[name].state.final for name in (place.id, *place.above))
+            for place in standing
         )
 
     def mermaid(self) -> str:
@@ -382,8 +388,14 @@ class Chart:
         return "\n".join(
             f"{indent}s_{source} --> s_{target} : {name}" + (f" [{row.when}]" if row.when else "")
             for row in self.rows
-            if row.name == name and source in row.sources and target == row.to
+            if row.name == name
+            and any(self._draws(source, declared) for declared in row.sources)
+            and self._draws(target, row.to)
         )
+
+    def _draws(self, end: str, declared: str) -> bool:
+        """An arrow to or from a compound state may be drawn to a state inside of it."""
+        return declared == end or declared in self.places[end].above
 
     def _restored(self, configuration: Configuration) -> "OrderedSet[str] | str":
         """The stored form of a configuration: every active state, ancestors before children."""

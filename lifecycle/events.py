@@ -56,6 +56,11 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When it was recorded, UTC."""
     by: Asker
 
+    @property
+    def happened_at(self) -> datetime:
+        """When it happened: as claimed, where a time was claimed."""
+        return self.recorded_at
+
 
 class CaseEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A change of a case; its version is its place in the case's stream."""
@@ -67,6 +72,11 @@ class CaseEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Staff acted in a tool's place."""
     message: str | None = None
     """The message that caused it."""
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it happened."""
+        return self.time
 
 
 class Valued(CaseEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -172,6 +182,8 @@ class Refused(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     TOPIC = "case.refused.v1"
 
+    claimed_at: datetime | None = None
+    """When it was tried, by the asker's account, where that was before now."""
     asked: str
     """The transition, or the names of the fields."""
     code: str
@@ -183,6 +195,11 @@ class Refused(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     Written for each of the first ten, then for every tenth, past a hundred for every hundredth.
     """
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it was tried."""
+        return self.claimed_at or self.recorded_at
 
 
 class ReferenceHeld(Event, frozen=True, kw_only=True, omit_defaults=True):

@@ -37,13 +37,14 @@ from lifecycle.asks import (
     settle,
     streams_of,
 )
-from lifecycle.case import Case, Erase
+from lifecycle.case import Case, Erase, Move, Open, SetFields
 from lifecycle.events import Event
 from lifecycle.log import TAIL_MAX, Batch, Recorder
 from lifecycle.mapper import EntryMapper
 from lifecycle.memory import Draft, Memory
 from lifecycle.model import Lifecycle
-from lifecycle.refusals import Overloaded, StorageUnavailable
+from lifecycle.pulse import Pulse
+from lifecycle.refusals import NotNow, Overloaded, Refusal, StorageUnavailable
 
 BATCH_ASKS_MAX = 256
 BATCH_BYTES_MAX = 4 * 2**20
@@ -51,6 +52,9 @@ IMPORT_ASKS_MAX = BATCH_ASKS_MAX // 2
 """Lines of an import that are asked together: no batch holds more of them."""
 QUEUE_ASKS_MAX = 4096
 QUEUE_BYTES_MAX = 32 * 2**20
+SILENCE_SECONDS_MAX = 3.0
+"""How long the log may keep the writer waiting before newcomers are refused: longer than a server
+lets somebody who froze hold the log."""
 IDLE_SECONDS = 0.5
 """How long the writer rests before it looks at the log without being asked."""
 
@@ -104,8 +108,9 @@ class Journal:
         self.mapper = mapper
         self.lifecycles = lifecycles
         self.memory = Memory(recorder, mapper)
-        self.unavailable: str | None = None
-        """Why the database cannot be used, as of the last try."""
+        self.pulse = Pulse()
+        self._trouble: str | None = None
+        self._waits_since: float | None = None
         self.clock = clock
         self._asked: deque[Waiting] = deque()
         self._imported: deque[Waiting] = deque()
@@ -185,6 +190,11 @@ class Journal:
         return self.memory.peek(stream) or NOTHING
 
     @property
+    def unavailable(self) -> str | None:
+        """Why the log cannot be used, as of the last try, or of one that takes too long."""
+        return self._silence() or self._trouble
+
+    @property
     def queued(self) -> int:
         """The asks that wait, chunks of an import counted as one."""
         return len(self._asked) + len(self._imported)
@@ -200,11 +210,20 @@ class Journal:
         with self._something:
             if self._stopping:
                 raise StorageUnavailable("the service is stopping", may_have_happened=False)
+            if silence := self._silence():
+                raise StorageUnavailable(silence, may_have_happened=False)
             if len(queue) >= QUEUE_ASKS_MAX or self._queue_bytes + waiting.size > QUEUE_BYTES_MAX:
                 raise Overloaded(f"{self.queued} asks are waiting already; try again shortly")
             queue.append(waiting)
             self._queue_bytes += waiting.size
             self._something.notify()
+
+    def _silence(self) -> str | None:
+        """What to say where the log keeps the writer waiting; what it waits for may yet succeed."""
+        since = self._waits_since
+        if since is None or (seconds := monotonic() - since) < SILENCE_SECONDS_MAX:
+            return None
+        return f"the log has not answered for {seconds:.0f} s"
 
     def _take(self) -> list[Waiting]:
         """All that waits, within bounds; of imports no more than half a batch.
@@ -248,14 +267,16 @@ class Journal:
                     looked = monotonic()
                     self._look_after()
             except StorageUnavailable as refusal:
-                self.unavailable = refusal.detail
-                _reply([(one, [_again(refusal) for _ in one.asks]) for one in batch])
+                self._trouble = refusal.detail
+                self._hand_back([(one, [_again(refusal) for _ in one.asks]) for one in batch])
             except Exception as fault:  # noqa: BLE001 - nobody who asked may be left waiting
-                _reply([(one, [fault for _ in one.asks]) for one in batch])
+                self._hand_back([(one, [fault for _ in one.asks]) for one in batch])
+            finally:
+                self._waits_since = None
 
     def _parts(self, batch: list[Waiting]) -> list[list[Waiting]]:
         """All at once; while the log cannot be written, what can still be read goes first."""
-        if self.unavailable is None:
+        if self._trouble is None:
             return [batch]
         looking: list[Waiting] = []
         writing: list[Waiting] = []
@@ -265,12 +286,14 @@ class Journal:
 
     def _look_after(self) -> None:
         """Follow the log; where it could not be used, find out whether it can be written again."""
-        if self.unavailable is not None:
+        self._waits_since = monotonic()
+        if self._trouble is not None:
             self.recorder.probe()
         self._catch_up()
-        self.unavailable = None
+        self._trouble = None
 
     def _settle(self, batch: list[Waiting]) -> None:
+        self._waits_since = monotonic()
         if any(_only_looks(ask) for one in batch for ask in one.asks):
             self._catch_up()
         deciding = Deciding(self, batch)
@@ -283,11 +306,20 @@ class Journal:
                 deciding.decide()
                 positions = self._append(deciding) if deciding.draft.entries else ()
         self._commit(deciding, positions)
-        _reply(deciding.replies(positions))
+        self._hand_back(deciding.replies(positions))
+
+    def _hand_back(self, replies: "Sequence[tuple[Waiting, list[Outcome]]]") -> None:
+        self._waits_since = None  # before anybody who hears of it can ask the next thing
+        for one, outcomes in replies:
+            for ask, outcome in zip(one.asks, outcomes, strict=True):
+                self.pulse.asks[_became(ask, outcome)] += 1
+        self.pulse.batch_asks.add(sum(len(one.asks) for one, _ in replies))
+        _reply(replies)
 
     def _append(self, deciding: "Deciding") -> Sequence[int]:
         """Append on the log as it was seen; if it has moved on, decide again and hold it."""
         vault = self.mapper.vault
+        began = monotonic()
         try:
             batch = deciding.batch()
             positions = self.recorder.append(
@@ -303,7 +335,9 @@ class Journal:
             vault.settle(stored=False)
             raise
         vault.settle(stored=True)
-        self.unavailable = None
+        self._trouble = None
+        self.pulse.append_seconds.add(monotonic() - began)
+        self.pulse.events += len(positions)
         return positions
 
     def _catch_up(self) -> bool:
@@ -341,6 +375,7 @@ class Deciding:
         vault = journal.mapper.vault
         vault.settle(stored=False)
         journal.memory.recall(self._streams())
+        vault.recall(self._sealing())
         self.draft = Draft(journal.memory)
         self._outcomes = []
         for ask in self._asks:
@@ -393,6 +428,18 @@ class Deciding:
                 wanted.update(dict.fromkeys(streams_of(ask, lifecycle)))
         return wanted
 
+    def _sealing(self) -> list[str]:
+        """The streams of the cases that are given personal values, where it is more than one."""
+        streams = [
+            case_stream(ask.collection, ask.id)
+            for ask in self._asks
+            if isinstance(ask, Ask)
+            and isinstance(ask.what, Open | Move | SetFields)
+            and (lifecycle := self._journal.lifecycles.get(ask.collection))
+            and not lifecycle.personal.isdisjoint(ask.what.fields)
+        ]
+        return streams if len(streams) > 1 else []
+
     def _settled(self, ask: "Ask | Record", now: datetime) -> Settled:
         if isinstance(ask, Ask):
             return settle(ask, self.draft, self._journal.lifecycles, now)
@@ -414,6 +461,19 @@ def _placed(answer: Answer, at: Mapping[tuple[str, int], int]) -> Answer:
 
 def _only_looks(ask: "Ask | Record") -> bool:
     return isinstance(ask, Record) or isinstance(ask.what, Look | LookUp)
+
+
+def _became(ask: "Ask | Record", outcome: Outcome) -> str:
+    """What became of an ask, in a word."""
+    if isinstance(outcome, Answer):
+        if outcome.replayed is not None:
+            return "replayed"
+        if outcome.entry is not None:
+            return "applied"
+        return "looked" if _only_looks(ask) else "unchanged"
+    if isinstance(outcome, Refusal):
+        return "not-now" if isinstance(outcome, NotNow) else "refused"
+    return "recorded" if outcome is None else "failed"
 
 
 def _erases(ask: "Ask | Record") -> bool:

@@ -5,7 +5,7 @@ is its place in its stream. A recorder is used by one writer thread; its reads m
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
@@ -100,6 +100,36 @@ class Recorder(ApplicationRecorder, ABC):
     @abstractmethod
     def wrapped_keys(self, streams: Collection[str]) -> Mapping[str, bytes]:
         """Answer the vault's keys of those streams that have one."""
+
+    @abstractmethod
+    def by_stream(
+        self, after: tuple[str, int], *, upto: int, limit: int = TAIL_MAX
+    ) -> Sequence[Notification]:
+        """Answer a page of the log in order of stream and version, behind one of them.
+
+        Only events up to a position; streams in the order of their bytes, so each is whole.
+        """
+
+    @abstractmethod
+    def standing(
+        self, places: Collection[tuple[str, int]], *, upto: int
+    ) -> Collection[tuple[str, int]]:
+        """Answer those of these streams' versions that stand up to a position."""
+
+    @abstractmethod
+    def vault_page(self, after: str, limit: int = TAIL_MAX) -> Sequence[tuple[str, bytes]]:
+        """Answer a page of the vault in order of stream: streams and their wrapped keys."""
+
+    @abstractmethod
+    def fill(
+        self,
+        pages: Iterable[Sequence[Notification]],
+        keys: Iterable[Sequence[tuple[str, bytes]]],
+    ) -> None:
+        """Take a whole log, each event at its own position, and a whole vault; all or nothing.
+
+        Raises `BadDatabase` where this log is not empty, and `StorageUnavailable`.
+        """
 
     @abstractmethod
     def setting(self, name: str) -> bytes | None:

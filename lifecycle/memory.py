@@ -51,7 +51,9 @@ class Memory:
                 unknown[stream] = NOTHING
         if not unknown:
             return
-        for stored in self._recorder.streams(list(unknown)):
+        events = self._recorder.streams(list(unknown))
+        self._mapper.recall_keys(events)
+        for stored in events:
             entry = self._mapper.to_domain_event(stored)
             unknown[entry.stream] = learn(unknown[entry.stream], entry)
         for stream, known in unknown.items():

@@ -29,6 +29,9 @@ class Lifecycle:
         self.personal = frozenset(
             name for name, field in declaration.fields.items() if field.personal
         )
+        self.case_fields = frozenset(
+            name for name, field in declaration.fields.items() if field.type == "case"
+        )
         self.limits = {
             name: seconds(place.state.within)
             for name, place in self.chart.places.items()

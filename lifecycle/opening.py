@@ -28,16 +28,28 @@ def open_journal(
     if database.startswith("sqlite:///"):
         Path(database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     recorder = open_log(database)
+    try:
+        vault = open_vault(database, recorder, master_key)
+    except BaseException:
+        recorder.close()
+        raise
+    journal = Journal(recorder, EntryMapper(vault), lifecycles)
+    journal.start()
+    return journal
+
+
+def open_vault(database: str, recorder: Recorder, master_key: str | None) -> Vault:
+    """Open the vault beside a log; a log without one is given the master key that is found.
+
+    Raises `BadDatabase` for a master key that is not this database's.
+    """
     master = _master(database, recorder, master_key)
     if recorder.keep_setting("master-key", fingerprint(master)) != fingerprint(master):
-        recorder.close()
         raise BadDatabase(
             f"the master key is not the one that {_shown(database)} was written with"
             " (STATEKEEPER_MASTER_KEY, or the .key file beside the database)"
         )
-    journal = Journal(recorder, EntryMapper(Vault(master, recorder.wrapped_keys)), lifecycles)
-    journal.start()
-    return journal
+    return Vault(master, recorder.wrapped_keys)
 
 
 def _master(database: str, recorder: Recorder, given: str | None) -> bytes:

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from queue import Empty, LifoQueue
 from threading import Lock
@@ -174,6 +174,44 @@ ORDER BY originator_version DESC LIMIT %b::bigint
 SELECT_STREAMS = """
 SELECT originator_id, originator_version, topic, state, position FROM {schema}.stored_events
 WHERE originator_id = ANY(%b::text[]) ORDER BY position + 0
+"""
+
+# A page of the log, stream by stream. The sum keeps the planner on the index by stream.
+SELECT_BY_STREAM = """
+SELECT originator_id, originator_version, topic, state, position FROM {schema}.stored_events
+WHERE (originator_id, originator_version) > (%b::text COLLATE "C", %b::bigint)
+AND position + 0 <= %b::bigint
+ORDER BY originator_id, originator_version LIMIT %b::bigint
+"""
+
+# Which versions of which streams stand.
+SELECT_STANDING = """
+SELECT s.originator_id, s.originator_version
+FROM unnest(%b::text[], %b::bigint[]) AS e (id, version)
+JOIN {schema}.stored_events AS s ON s.originator_id = e.id AND s.originator_version = e.version
+WHERE s.position <= %b::bigint
+"""
+
+SELECT_VAULT_PAGE = """
+SELECT stream, wrapped FROM {schema}.vault WHERE stream > %b::text COLLATE "C"
+ORDER BY stream LIMIT %b::bigint
+"""
+
+# Fill an empty log, with each event where it stood in another one. It takes as long as it takes.
+SET_PATIENT = """
+SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0
+"""
+SET_PATIENT_TRANSACTION = "SET LOCAL transaction_timeout = 0"
+COPY_EVENTS = """
+COPY {schema}.stored_events (originator_id, originator_version, topic, state, position)
+FROM STDIN (FORMAT BINARY)
+"""
+COPY_VAULT = "COPY {schema}.vault (stream, wrapped) FROM STDIN (FORMAT BINARY)"
+SELECT_ANY_KEY = "SELECT 1 FROM {schema}.vault LIMIT 1"
+# The next position comes after the last one copied.
+SET_NEXT_POSITION = """
+SELECT setval(pg_get_serial_sequence(%b::text, 'position'), position)
+FROM {schema}.stored_events ORDER BY position DESC LIMIT 1
 """
 
 SELECT_KEYS = "SELECT stream, wrapped FROM {schema}.vault WHERE stream = ANY(%b::text[])"
@@ -509,6 +547,69 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
     def wrapped_keys(self, streams: Collection[str]) -> Mapping[str, bytes]:
         """Answer the vault's keys of those streams that have one."""
         return dict(self._rows(SELECT_KEYS, (list(streams),)))
+
+    def by_stream(
+        self, after: tuple[str, int], *, upto: int, limit: int = TAIL_MAX
+    ) -> Sequence[Notification]:
+        """Answer a page of the log in order of stream and version, behind one of them."""
+        return self._notifications(SELECT_BY_STREAM, (*after, upto, limit))
+
+    def standing(
+        self, places: Collection[tuple[str, int]], *, upto: int
+    ) -> Collection[tuple[str, int]]:
+        """Answer those of these streams' versions that stand up to a position."""
+        names = [name for name, _ in places]
+        versions = [version for _, version in places]
+        rows = self._rows(SELECT_STANDING, (names, versions, upto))
+        return {(name, version) for name, version in rows}
+
+    def vault_page(self, after: str, limit: int = TAIL_MAX) -> Sequence[tuple[str, bytes]]:
+        """Answer a page of the vault in order of stream: streams and their wrapped keys."""
+        return [(name, wrapped) for name, wrapped in self._rows(SELECT_VAULT_PAGE, (after, limit))]
+
+    def fill(
+        self,
+        pages: Iterable[Sequence[Notification]],
+        keys: Iterable[Sequence[tuple[str, bytes]]],
+    ) -> None:
+        """Take a whole log and a whole vault, all or nothing; see `Recorder`."""
+        with self._writing:
+            line = self._open_writer()
+            line.until = float("inf")
+            try:
+                self._fill(line, pages, keys)
+            except psycopg.Error as exc:
+                raise unavailable(exc) from exc
+            finally:
+                self._let_go_of_writer()
+
+    def _fill(
+        self,
+        line: Line,
+        pages: Iterable[Sequence[Notification]],
+        keys: Iterable[Sequence[tuple[str, bytes]]],
+    ) -> None:
+        schema = self.datastore.schema
+        line.execute(self._begin_locked, prepare=False)
+        line.execute(SET_PATIENT, prepare=False)
+        if line.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
+            line.execute(SET_PATIENT_TRANSACTION, prepare=False)
+        for statement in (SELECT_LAST, SELECT_ANY_KEY):
+            if self._execute(line, statement).fetchall():
+                raise BadDatabase(f"the schema '{schema}' is not empty")
+        with line.cursor().copy(_in_schema(COPY_EVENTS, schema)) as copy:
+            copy.set_types(("text", "int8", "text", "bytea", "int8"))
+            for page in pages:
+                for e in page:
+                    copy.write_row((e.originator_id, e.originator_version, e.topic, e.state, e.id))
+        with line.cursor().copy(_in_schema(COPY_VAULT, schema)) as copy:
+            copy.set_types(("text", "bytea"))
+            for wrapped in keys:
+                for row in wrapped:
+                    copy.write_row(row)
+        table = sql.Identifier(schema, "stored_events").as_string()
+        self._execute(line, SET_NEXT_POSITION, (table,))
+        line.execute("COMMIT")
 
     def setting(self, name: str) -> bytes | None:
         """Answer a small value that stands beside the log."""

@@ -8,7 +8,7 @@ import fcntl
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -102,6 +102,28 @@ WHERE originator_id IN (SELECT value FROM json_each(?)) ORDER BY +position
 # Where one version of a stream stands, and what it says.
 SELECT_EVENT = """
 SELECT topic, state, position FROM stored_events WHERE originator_id = ? AND originator_version = ?
+"""
+
+# A page of the log, stream by stream.
+SELECT_BY_STREAM = """
+SELECT originator_id, originator_version, topic, state, position FROM stored_events
+WHERE (originator_id, originator_version) > (?, ?) AND +position <= ?
+ORDER BY originator_id, originator_version LIMIT ?
+"""
+
+# Which versions of which streams stand.
+SELECT_STANDING = """
+SELECT s.originator_id, s.originator_version FROM json_each(?) AS e
+JOIN stored_events AS s ON s.originator_id = e.value ->> 0 AND s.originator_version = e.value ->> 1
+WHERE s.position <= ?
+"""
+
+SELECT_VAULT_PAGE = "SELECT stream, wrapped FROM vault WHERE stream > ? ORDER BY stream LIMIT ?"
+
+# Put an event where it stood in another log.
+INSERT_PLACED = """
+INSERT INTO stored_events (originator_id, originator_version, topic, state, position)
+VALUES (?, ?, ?, ?, ?)
 """
 
 SELECT_KEYS = "SELECT stream, wrapped FROM vault WHERE stream IN (SELECT value FROM json_each(?))"
@@ -283,6 +305,41 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
     def wrapped_keys(self, streams: Collection[str]) -> Mapping[str, bytes]:
         """Answer the vault's keys of those streams that have one."""
         return {row[0]: row[1] for row in self._rows(SELECT_KEYS, (json.dumps(list(streams)),))}
+
+    def by_stream(
+        self, after: tuple[str, int], *, upto: int, limit: int = TAIL_MAX
+    ) -> Sequence[Notification]:
+        """Answer a page of the log in order of stream and version, behind one of them."""
+        return self._notifications(SELECT_BY_STREAM, (*after, upto, limit))
+
+    def standing(
+        self, places: Collection[tuple[str, int]], *, upto: int
+    ) -> Collection[tuple[str, int]]:
+        """Answer those of these streams' versions that stand up to a position."""
+        rows = self._rows(SELECT_STANDING, (json.dumps(list(places)), upto))
+        return {(row[0], row[1]) for row in rows}
+
+    def vault_page(self, after: str, limit: int = TAIL_MAX) -> Sequence[tuple[str, bytes]]:
+        """Answer a page of the vault in order of stream: streams and their wrapped keys."""
+        return [(row[0], row[1]) for row in self._rows(SELECT_VAULT_PAGE, (after, limit))]
+
+    def fill(
+        self,
+        pages: Iterable[Sequence[Notification]],
+        keys: Iterable[Sequence[tuple[str, bytes]]],
+    ) -> None:
+        """Take a whole log and a whole vault, all or nothing; see `Recorder`."""
+        with self._transaction() as writer:
+            if _last_position(writer) or writer.execute("SELECT 1 FROM vault").fetchone():
+                raise BadDatabase(f"{self.path} is not empty")
+            for page in pages:
+                writer.executemany(
+                    INSERT_PLACED,
+                    ((e.originator_id, e.originator_version, e.topic, e.state, e.id) for e in page),
+                )
+            for wrapped in keys:
+                writer.executemany(INSERT_KEY, wrapped)
+            writer.execute("COMMIT")
 
     def setting(self, name: str) -> bytes | None:
         """Answer a small value that stands beside the log."""

@@ -7,7 +7,8 @@ stand in. Deleting the key is the only deletion there is: what it sealed can nev
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from copy import copy
 from threading import Lock
 
 from cryptography.exceptions import InvalidTag
@@ -37,16 +38,18 @@ class Vault:
         self._keys: OrderedDict[str, bytes] = OrderedDict()
         self._made: dict[str, bytes] = {}
         self._forgotten: set[str] = set()
+        self._keyless: set[str] = set()
         self._one_at_a_time = Lock()  # the writer seals while others read
 
     def seal(self, stream: str, plain: bytes) -> bytes:
         """The bytes, sealed with the stream's key; a stream without one is given one."""
         with self._one_at_a_time:
-            key = self._key(stream)
+            key = None if stream in self._keyless else self._key(stream)
             if key is None:
                 key = AESGCM.generate_key(KEY_BYTES * 8)
-                self._made[stream] = self._encrypt(self._master, stream, key)
+                self._made[stream] = self.wrap(stream, key)
                 self._keys[stream] = key
+                self._keyless.discard(stream)
         return self._encrypt(AESGCM(key), stream, plain)
 
     def unseal(self, stream: str, sealed: bytes) -> bytes | None:
@@ -59,6 +62,21 @@ class Vault:
             return self._decrypt(AESGCM(key), stream, sealed)
         except InvalidTag:  # sealed with a key that was deleted before this one was made
             return None
+
+    def recall(self, streams: Iterable[str]) -> None:
+        """Read the keys of these streams, all in one query.
+
+        Which of them have none is known to `seal` until `settle`: an append on top of it counts
+        only if nobody else wrote meanwhile.
+        """
+        with self._one_at_a_time:
+            unknown = [stream for stream in streams if stream not in self._keys]
+            wrapped = self._stored(unknown) if unknown else {}
+            for stream in unknown:
+                if stream in wrapped:
+                    self._keys[stream] = self.unwrap(stream, wrapped[stream])
+                else:
+                    self._keyless.add(stream)
 
     def made(self) -> Mapping[str, bytes]:
         """The keys made since the last `settle`, wrapped: to be stored with what they seal."""
@@ -76,7 +94,7 @@ class Vault:
         with self._one_at_a_time:
             for stream in self._forgotten if stored else self._made:
                 self._keys.pop(stream, None)
-            self._made, self._forgotten = {}, set()
+            self._made, self._forgotten, self._keyless = {}, set(), set()
             while len(self._keys) > CACHED_KEYS_MAX:
                 self._keys.popitem(last=False)
 
@@ -85,17 +103,32 @@ class Vault:
         with self._one_at_a_time:
             self._keys.pop(stream, None)
 
+    def apart(self) -> "Vault":
+        """Another one over the same keys, that remembers by itself: for who only reads."""
+        other = copy(self)
+        other._keys, other._made, other._one_at_a_time = OrderedDict(), {}, Lock()
+        other._forgotten, other._keyless = set(), set()
+        return other
+
     def _key(self, stream: str) -> bytes | None:
         if stream not in self._keys:
             wrapped = self._stored([stream]).get(stream)
             if wrapped is None:
                 return None
-            try:
-                self._keys[stream] = self._decrypt(self._master, stream, wrapped)
-            except InvalidTag as exc:
-                raise WrongMasterKey(f"the key of {stream} was wrapped by another key") from exc
+            self._keys[stream] = self.unwrap(stream, wrapped)
         self._keys.move_to_end(stream)
         return self._keys[stream]
+
+    def wrap(self, stream: str, key: bytes) -> bytes:
+        """The key of a stream, as it is stored."""
+        return self._encrypt(self._master, stream, key)
+
+    def unwrap(self, stream: str, wrapped: bytes) -> bytes:
+        """The key of a stream that is stored so; `WrongMasterKey` where ours is another."""
+        try:
+            return self._decrypt(self._master, stream, wrapped)
+        except InvalidTag as exc:
+            raise WrongMasterKey(f"the key of {stream} was wrapped by another key") from exc
 
     @staticmethod
     def _encrypt(cipher: AESGCM, stream: str, plain: bytes) -> bytes:

@@ -31,7 +31,9 @@ STAFF = "staff"
 @cache
 def shipped() -> dict[str, Lifecycle]:
     """Read every shipped definition, by its name."""
-    declared = [read(file.read_bytes(), file.name)[0] for file in sorted(DEFINITIONS.glob("*.yaml"))]
+    declared = [
+        read(file.read_bytes(), file.name)[0] for file in sorted(DEFINITIONS.glob("*.yaml"))
+    ]
     return {one.lifecycle: Lifecycle(one) for one in declared}
 
 
@@ -101,13 +103,16 @@ class Given:
 
     @property
     def lifecycle(self) -> Lifecycle:
+        """The lifecycle that is told of."""
         return self.lifecycles[self.collection]
 
     @property
     def case(self) -> Case:
+        """The case as it is, where only one is told of."""
         return self.case_named("C-1")
 
     def case_named(self, case_id: str) -> Case:
+        """Find a case by its id."""
         case = self.streams[f"case:{self.collection}/{case_id}"].state
         assert isinstance(case, Case), case_id
         return case
@@ -127,6 +132,7 @@ class Given:
         collection: str | None = None,
         key: str | None = None,
         content: str = "",
+        refusals: bool = False,
         asker_is: Asker | None = None,
         versions: tuple[int, ...] | None = None,
     ) -> "Then":
@@ -137,7 +143,7 @@ class Given:
             collection=collection or self.collection,
             id=id,
             what=what,
-            request=Request(key, content or repr(what)) if key else None,
+            request=Request(key, content or repr(what), refusals) if key else None,
             versions=versions,
         )
         try:
@@ -163,18 +169,21 @@ class Then:
 
     @property
     def answer(self) -> Answer:
-        if isinstance(self.outcome, Refusal):
-            raise self.outcome
-        assert self.outcome is not None
+        """The answer; raises what refused it."""
+        self.done()
+        assert isinstance(self.outcome, Answer)
         return self.outcome
 
     @property
     def case(self) -> Case:
+        """The case after everything that the ask caused."""
         return self.answer.case
 
     def done(self) -> Given:
         """Check that it was not refused."""
-        return self.answer and self.given
+        if isinstance(self.outcome, Refusal):
+            raise self.outcome
+        return self.given
 
     def then(self, *kinds: type[Event], **members: object) -> Any:
         """Check which events of the case it caused, and what the last of them says."""
