@@ -117,9 +117,9 @@ class Service:
         self._running.kill()
         self._running.wait(WAIT_SECONDS_MAX)
 
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self._running.terminate()
+    def signal(self, what: signal.Signals) -> None:
+        """Tell it something, such as to end."""
+        os.kill(self.pid, what)
 
     def ended(self) -> int:
         """Wait for its end; answers its exit code."""
@@ -127,11 +127,11 @@ class Service:
 
     def freeze(self) -> None:
         """Stop it where it stands."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        os.kill(self.pid, signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def end(self) -> None:
         """Make sure that nothing of it is left."""
@@ -210,7 +210,7 @@ def command(
     return subprocess.run(
         [*PROGRAM, *words],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
         capture_output=True,
         text=True,
         timeout=WAIT_SECONDS_MAX,

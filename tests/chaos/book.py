@@ -104,9 +104,7 @@ class Book:
                     _assert_was_so(ask, heard, states)
 
 
-def _assert_was_so(
-    ask: Ask, heard: Heard, states: Mapping[str, Sequence[tuple[int, str]]]
-) -> None:
+def _assert_was_so(ask: Ask, heard: Heard, states: Mapping[str, Sequence[tuple[int, str]]]) -> None:
     """Assert that a job was in the state that a refusal names, while the ask was under way."""
     job = ask.path.split("/")[3]
     before = [state for position, state in states[job] if position <= heard.since][-1:]

@@ -1,4 +1,4 @@
-"""Clients that ask one thing at a time over HTTP, repeat it until it is answered, keep every answer.
+"""Clients that ask one thing at a time over HTTP, repeat it until answered, and keep every answer.
 
 Raw HTTP/1.1 over kept-alive connections: some hundred of them fit beside a service on two cores.
 Every ask carries an idempotency key, and its repeats carry the same.
@@ -9,6 +9,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Event
 from typing import Any
 
 import httpx
@@ -16,10 +17,10 @@ import msgspec
 
 from tests.running import Service, issue_key
 
-REPEAT_SECONDS = 0.05
+REPEAT_SECONDS = 0.1
 ANSWER_SECONDS_MAX = 20.0
 """Longer than anything that the service allows itself."""
-TRIES_MAX = 400
+TRIES_MAX = 200
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -29,6 +30,8 @@ class Ask(msgspec.Struct, frozen=True):
     path: str
     body: dict[str, Any]
     key: str | None = None
+    padding: int = 0
+    """Bytes of white space after the body."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -87,6 +90,13 @@ class Client:
         self.heard.append((ask, heard))
         return heard
 
+    async def ask_if_served(self, ask: Ask) -> Heard | None:
+        """Ask once; None where nobody answers."""
+        try:
+            return await self.ask(ask)
+        except NoAnswer:
+            return None
+
     async def insist(self, ask: Ask) -> Heard:
         """Repeat an ask until the service has an answer to it."""
         for _ in range(TRIES_MAX):
@@ -114,6 +124,7 @@ class Client:
 
     def _written(self, ask: Ask) -> bytes:
         body = msgspec.json.encode(ask.body) if ask.body else b""
+        body += b" " * ask.padding
         key = f"Idempotency-Key: {ask.key}\r\n" if ask.key else ""
         head = (
             f"{ask.method} {ask.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -129,9 +140,8 @@ class Client:
         writer.write(request)
         await writer.drain()
         status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
-        headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
         body = await reader.readexactly(int(headers["content-length"]))
         return int(status.split()[1]), headers, body
 
@@ -141,10 +151,18 @@ def schedules(job: str, count: int) -> list[Ask]:
     return list(itertools.islice(_alternating(job, job), count))
 
 
-def contested(jobs: Sequence[str], whose: str, count: int) -> list[Ask]:
+def schedules_until(job: str, done: Event) -> Iterator[Ask]:
+    """Do the same until something else is done."""
+    return itertools.takewhile(lambda _: not done.is_set(), _alternating(job, job))
+
+
+def contested_until(jobs: Sequence[str], whose: str, done: Event) -> Iterator[Ask]:
     """Ask the same of several jobs in turn, whatever others have made of them meanwhile."""
-    each = [_alternating(job, f"{whose}-{job}") for job in jobs]
-    return [next(each[number % len(each)]) for number in range(count)]
+    for each in zip(*(_alternating(job, f"{whose}-{job}") for job in jobs), strict=True):
+        for ask in each:
+            if done.is_set():
+                return
+            yield ask
 
 
 def _alternating(job: str, key: str) -> Iterator[Ask]:
@@ -179,9 +197,7 @@ def adopt(port: int, staff_key: str, jobs: Iterable[str]) -> None:
             assert adopted.status_code == httpx.codes.CREATED, adopted.text
 
 
-async def beside(
-    work: Iterable[Awaitable[None]], meanwhile: Callable[[], None]
-) -> None:
+async def beside(work: Iterable[Awaitable[None]], meanwhile: Callable[[], None]) -> None:
     """Let clients work while something that blocks is done to the service; end with both."""
     await asyncio.gather(*work, asyncio.to_thread(meanwhile))
 
@@ -212,6 +228,5 @@ def replays(clients: Iterable[Client]) -> int:
 
 def slowest(clients: Iterable[Client], status: int) -> float:
     """Seconds that the slowest answer with this status took; 0 where there was none."""
-    return max(
-        (h.seconds for client in clients for _, h in client.heard if h.status == status), default=0.0
-    )
+    heard = (heard for client in clients for _, heard in client.heard)
+    return max((one.seconds for one in heard if one.status == status), default=0.0)

@@ -41,7 +41,7 @@ class Proxy:
         self._stopped = Event()
         self._threads = [Thread(target=self._accept)]
         self._fate: Fate | None = None
-        self._when = any_request
+        self._when: Callable[[bytes], bool] = any_request
         self._befell = Event()
         self._released = Event()
         self.refuses = False
