@@ -4,7 +4,8 @@
   leaves; `keys` knows who is asking.
 - `cases`, `transitions`, `fields`, `references`, `explain`, `tools` and `lifecycles` are one
   resource each; `health` tells whether this process can serve.
-- `openapi` describes them; `pages` explains every problem to people.
+- `openapi` describes them, with the `examples` of one job's walk; `pages` explains every problem to
+  people.
 - `settings` is all that an operator can set; `app` wires the web process, `serving` runs it;
   `cli` is the command line.
 """

@@ -5,9 +5,11 @@ operation; everything else is routed by Litestar. Behind both stands `door.serve
 """
 
 import gc
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeGuard
+from urllib.parse import unquote
 
 from litestar import Litestar, Request, Response, route
 from litestar.datastructures import State
@@ -16,10 +18,23 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Method, Receive, Scope, Send
 
-from api import cases, explain, facts, health, lifecycles, references, tools, transitions
+from api import (
+    cases,
+    events,
+    explain,
+    facts,
+    health,
+    imports,
+    lifecycles,
+    lists,
+    metrics,
+    references,
+    tools,
+    transitions,
+)
 from api.door import Keeper, Operation, refused, request_id, respond, serve
 from api.openapi import document_route
-from api.pages.problems import page_routes
+from api.pages.problems import page_routes, templates
 from api.problems import InternalFault, MethodNotAllowed, NotFound
 from lifecycle.refusals import Overloaded, Refusal
 
@@ -31,6 +46,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *explain.OPERATIONS,
     *tools.OPERATIONS,
     *lifecycles.OPERATIONS,
+    *imports.OPERATIONS,
+    *lists.OPERATIONS,
+    *events.OPERATIONS,
 )
 """All of `/v1`."""
 
@@ -43,15 +61,18 @@ def application(keeper: Keeper) -> ASGIApp:
     """The web process over an open journal."""
     framework = Litestar(
         [
+            *(_methods_at(path) for path in dict.fromkeys(one.path for one in OPERATIONS)),
             *(_mounted(operation) for operation in OPERATIONS),
             health.live,
             health.ready,
-            document_route(OPERATIONS),
+            metrics.metrics,
+            document_route(OPERATIONS, keeper.catalogue),
             *page_routes(),
         ],
         state=State({"keeper": keeper}),
         lifespan=[_frozen],
         exception_handlers={HTTPException: _problem, Exception: _problem},
+        template_config=templates(),
         openapi_config=None,
         request_max_body_size=None,
     )
@@ -72,7 +93,7 @@ def application(keeper: Keeper) -> ASGIApp:
             if _is_transition(scope):
                 await serve(transitions.MAKE, keeper, scope, receive, send)
             else:
-                await framework(scope, receive, send)
+                await framework(_routable(scope), receive, send)
         finally:
             inside -= 1
 
@@ -95,27 +116,58 @@ def _is_transition(scope: HTTPScope) -> bool:
     )
 
 
+def _routable(scope: HTTPScope) -> HTTPScope:
+    """The scope with a path in which a slash inside of a part, `%2F`, separates nothing."""
+    if b"%2f" not in scope["raw_path"].lower():
+        return scope
+    kept = _SLASH.sub(b"%252F", scope["raw_path"]).decode("latin-1")
+    return {**scope, "path": unquote(kept)}
+
+
+_SLASH = re.compile(rb"%2f", re.IGNORECASE)
 _TRANSITION_SLASHES = transitions.MAKE.path.count("/")
 
 
 def _mounted(operation: Operation) -> HTTPRouteHandler:
     """An operation as Litestar's routing knows it."""
 
+    pattern = operation.path.split("/")
+
     async def handle(request: Request[Any, Any, Any]) -> "Passed":
+        # Litestar's routing takes `/v1//jobs/` for `/v1/jobs`; here an address has one spelling.
+        if not _matches(pattern, request.scope["raw_path"].decode("latin-1").split("/")):
+            raise NotFoundException
         return Passed(operation, request)
 
-    path = (
-        operation.path.replace("{ref}", "{ref:path}")
-        .replace("}", ":str}")
-        .replace(":path:str}", ":path}")
-    )
     return route(
-        path,
+        _template(operation.path),
         http_method=[_method(operation.method)],
         status_code=operation.status,
         include_in_schema=False,
         name=f"{operation.method} {operation.path}",
     )(handle)
+
+
+def _methods_at(path: str) -> HTTPRouteHandler:
+    """`OPTIONS` at an address; Litestar's own answer knows of one operation there only."""
+    methods = sorted({"OPTIONS", *(one.method for one in OPERATIONS if one.path == path)})
+
+    def tell() -> Response[None]:
+        return Response(None, status_code=204, headers={"allow": ", ".join(methods)})
+
+    return route(
+        _template(path),
+        http_method=["OPTIONS"],
+        status_code=204,
+        sync_to_thread=False,
+        include_in_schema=False,
+        name=f"OPTIONS {path}",
+    )(tell)
+
+
+def _template(path: str) -> str:
+    """An operation's path as Litestar writes it; a reference may hold slashes."""
+    return path.replace("}", ":str}").replace("{ref:str}", "{ref:path}")
 
 
 class Passed(Response[None]):
@@ -181,16 +233,18 @@ def _refusal(request: Request[Any, Any, Any], exc: Exception) -> Refusal:
 
 
 def _allowed(path: str) -> list[str]:
-    """The methods that the operations at this address take."""
+    """The methods that the operations at this address take; what stands plainly goes first."""
     parts = path.rstrip("/").split("/")
-    return sorted({one.method for one in OPERATIONS if _matches(one.path.split("/"), parts)}) or [
-        "GET"
-    ]
+    paths = {one.path for one in OPERATIONS if _matches(one.path.split("/"), parts)}
+    if not paths:
+        return ["GET"]
+    nearest = min(paths, key=lambda one: [part.startswith("{") for part in one.split("/")])
+    return sorted(one.method for one in OPERATIONS if one.path == nearest)
 
 
 def _matches(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     if pattern[-1] == "{ref}" and len(parts) > len(pattern):
         parts = [*parts[: len(pattern) - 1], "ref"]
     return len(pattern) == len(parts) and all(
-        one.startswith("{") or one == other for one, other in zip(pattern, parts, strict=True)
+        bool(other) if one.startswith("{") else one == other for one, other in zip(pattern, parts, strict=True)
     )

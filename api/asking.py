@@ -3,9 +3,9 @@
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -27,6 +27,10 @@ VERSION_DIGITS_MAX = 9
 
 Reason = Annotated[str, Meta(min_length=1, max_length=REASON_MAX)]
 """Why; one sentence for those who read the history."""
+FieldValues = Annotated[
+    dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/Fields"})
+]
+"""Field → value, as it came; what each may be, the lifecycle says."""
 ClaimedTime = Annotated[datetime, Meta(tz=True)]
 """When it happened, by the asker's account."""
 
@@ -118,12 +122,50 @@ def replayed(entries: Iterable[Entry]) -> Case:
     return case
 
 
+async def states_then(
+    keeper: Keeper, answers: Iterable[Settled]
+) -> dict[tuple[str, int], str]:
+    """Case's stream and version → the state then, for answers given before; one reading for all."""
+    moved = moved_since(answers)
+    return states_of(await _entries(keeper, moved)) if moved else {}
+
+
+def moved_since(answers: Iterable[Settled]) -> list[str]:
+    """The streams of those cases that have changed since the answer that is given again."""
+    return list(
+        dict.fromkeys(
+            before.case
+            for answer in answers
+            if (before := answer.replayed) and before.version != answer.case.version
+        )
+    )
+
+
+def states_of(entries: Iterable[Entry]) -> dict[tuple[str, int], str]:
+    """Stream and version → the state then, for whole streams of cases."""
+    cases: dict[str, Case | None] = {}
+    states: dict[tuple[str, int], str] = {}
+    for entry in entries:
+        case = cases[entry.stream] = evolve(cases.get(entry.stream), entry)
+        assert case is not None
+        states[entry.stream, entry.version] = case.state
+    return states
+
+
 def moment(name: str, text: str) -> datetime:
     """A time in a query."""
     try:
         return instant(text)
     except NotThat as exc:
         raise MalformedRequest(f"{name}: {exc}") from exc
+
+
+def claimed(time: datetime | None) -> datetime | None:
+    """A time that is claimed, in UTC."""
+    try:
+        return time and time.astimezone(UTC)
+    except OverflowError as exc:
+        raise MalformedRequest(f"{time} is no time of the calendar in UTC") from exc
 
 
 def version(text: str) -> int:

@@ -3,13 +3,13 @@
 from datetime import datetime
 from os import urandom
 from time import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from api import asking
-from api.asking import ClaimedTime, Reason, ask, show
+from api.asking import ClaimedTime, FieldValues, Reason, ask, show
 from api.door import Answer, Keeper, Operation, Visit
 from api.keys import identify
 from api.problems import MalformedRequest, MethodNotAllowed
@@ -31,16 +31,26 @@ from lifecycle.refusals import (
 from projections.timeline import stamp
 from projections.views import CaseView
 
-Ref = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+REF_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}(?![\s\S])"
+"""No control character (`$` would let a line end through)."""
+Ref = Annotated[str, Meta(min_length=1, max_length=200, pattern=REF_PATTERN)]
 """A tool's own id of a case."""
+
+
+CaseId = Annotated[str, Meta(extra_json_schema={"$ref": "#/components/schemas/CaseId"})]
+References = Annotated[
+    dict[str, Ref | list[Ref]],
+    Meta(extra_json_schema={"propertyNames": {"$ref": "#/components/schemas/ReferenceKey"}}),
+]
+"""Tool, or tool and kind → its own ids of the case."""
 
 
 class OpenBody(Struct, forbid_unknown_fields=True):
     """A case to begin, or (staff, with `state`) one already under way to take in."""
 
-    id: str | None = None
-    fields: dict[str, Any] = {}
-    references: dict[str, Ref | list[Ref]] = {}
+    id: CaseId | None = None
+    fields: FieldValues = {}
+    references: References = {}
     reason: Reason | None = None
     occurred_at: ClaimedTime | None = None
     state: str | None = None
@@ -64,24 +74,8 @@ async def open_case(keeper: Keeper, visit: Visit) -> Answer:
     """Begin a case."""
     body = visit.read_as(OpenBody)
     visit.query()
-    if body.id is not None and not is_case_id(body.id):
-        raise MalformedRequest(
-            f"{body.id[:140]!r} is no id: 1 to 128 letters, digits and ._:-,"
-            " beginning with a letter or digit"
-        )
-    if body.since is not None and body.state is None:
-        raise MalformedRequest("`since` goes with `state`: the case is in that state since then")
+    what = opening(body, body.reason)
     asker = await identify(keeper, visit)
-    what = Open(
-        fields=body.fields,
-        references={
-            key: (refs,) if isinstance(refs, str) else tuple(dict.fromkeys(refs))
-            for key, refs in body.references.items()
-        },
-        reason=body.reason,
-        occurred_at=body.since or body.occurred_at,
-        state=body.state,
-    )
     case_id = body.id or new_case_id(int(time() * 1000), urandom(10))
     answer = await ask(keeper, visit, asker, what, case_id=case_id)
     case = answer.case
@@ -89,11 +83,30 @@ async def open_case(keeper: Keeper, visit: Visit) -> Answer:
     return show(keeper, answer, asker, 201, [location])
 
 
+def opening(body: OpenBody, reason: str | None) -> Open:
+    """What it is that is to begin; `MalformedRequest` where its parts do not go together."""
+    if body.id is not None and not is_case_id(body.id):
+        raise MalformedRequest(
+            f"{body.id[:140]!r} is no id: 1 to 128 letters, digits and ._:-,"
+            " beginning with a letter or digit"
+        )
+    if body.since is not None and body.state is None:
+        raise MalformedRequest("`since` goes with `state`: the case is in that state since then")
+    return Open(
+        fields=body.fields,
+        references={
+            key: (refs,) if isinstance(refs, str) else tuple(dict.fromkeys(refs))
+            for key, refs in body.references.items()
+        },
+        reason=reason,
+        occurred_at=asking.claimed(body.since or body.occurred_at),
+        state=body.state,
+    )
+
+
 async def show_case(keeper: Keeper, visit: Visit) -> Answer:
     """Show a case as it is, or as it was."""
     query = visit.query("version", "at", "known_at")
-    if len(query) > 1:
-        raise MalformedRequest("ask for one of version, at and known_at")
     moments = {name: asking.moment(name, query[name]) for name in query if name != "version"}
     version = asking.version(query["version"]) if "version" in query else None
     asker = await identify(keeper, visit)
@@ -130,8 +143,8 @@ async def as_it_was(
     at: datetime | None = None,
     known_at: datetime | None = None,
 ) -> Case:
-    """The case as of a version, of a claimed time, or of what was recorded by a time."""
-    if version == case.version:
+    """The case as of a version, of a claimed time, of what was recorded by a time, or all these."""
+    if version == case.version and at is None and known_at is None:
         return case
     entries = await asking.case_entries(keeper, case)
     last = 0
@@ -139,7 +152,7 @@ async def as_it_was(
         event = entry.event
         if version is not None and entry.version > version:
             break
-        if at is not None and getattr(event, "time", event.recorded_at) > at:
+        if at is not None and event.happened_at > at:
             break
         if known_at is not None and event.recorded_at > known_at:
             break

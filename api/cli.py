@@ -1,5 +1,7 @@
 """The command line: serve, and all that an operator does beside a service."""
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -44,6 +46,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: exit 0, or one clear line and exit 1 (2: wrong usage)."""
+    # msgspec 0.22 frees struct types that name each other twice when the interpreter collects them
+    # at its end (a crash in `StructMeta_clear`, seen); what is frozen is not collected.
+    atexit.register(gc.freeze)
     try:
         # Out of standalone mode click gives back the code that a command exits with.
         sys.exit(cli(prog_name="statekeeper", standalone_mode=False))
@@ -70,14 +75,83 @@ def main() -> None:
 @_stored
 @_option("--host", help="Address to listen on.  [127.0.0.1]")
 @_option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [8000]")
-def serve(**flags: Any) -> None:
+@_option("--no-worker", is_flag=True, help="Only serve; `statekeeper worker` runs beside.")
+def serve(*, no_worker: bool, **flags: Any) -> None:
     """Serve the API.
 
     Example: statekeeper serve --database sqlite:///var/statekeeper.db --port 8000
     """
     from api.serving import run
 
-    run(_settings(**flags))
+    run(_settings(worker=not no_worker, **flags))
+
+
+@cli.command()
+@_stored
+@_option("--attached", is_flag=True, hidden=True, help="End when standard input ends.")
+def worker(*, attached: bool, **flags: Any) -> None:
+    """Keep lists up to date, until told to stop; any number may run over one database.
+
+    Example: statekeeper worker --database postgresql://keeper@db/keeper
+    """
+    import signal
+    import threading
+
+    from api.logs import configure
+    from projections.worker import work
+
+    stop = threading.Event()
+    for end in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(end, lambda *_: stop.set())
+    if attached:
+        threading.Thread(target=_until_alone, args=(stop,), daemon=True).start()
+    chosen = _settings(**flags)
+    with _opened(**flags) as keeper:
+        configure(chosen.log_level)
+        work(keeper.journal, chosen.database, stop)
+
+
+def _until_alone(stop: Any) -> None:
+    """Stop when whoever started this process has gone: its end of the pipe closes."""
+    while os.read(0, 1024):
+        continue
+    stop.set()
+
+
+@cli.command()
+@_stored
+def rebuild(**flags: Any) -> None:
+    """Build all lists anew from the log, while the service runs and serves the old ones.
+
+    Example: statekeeper rebuild --database sqlite:///var/statekeeper.db
+    """
+    from time import perf_counter
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from projections.store import BeingRebuilt, open_store
+    from projections.worker import rebuilt
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    started, reached = perf_counter(), 0
+    with _opened(**flags) as keeper:
+        journal = keeper.journal
+        store = open_store(_settings(**flags).database, keeper.catalogue.lifecycles)
+        try:
+            with Progress(
+                *columns, console=console, transient=True, disable=not console.is_terminal
+            ) as bar:
+                task = bar.add_task("rebuilding", total=journal.recorder.last_position())
+                for reached in rebuilt(journal, store):
+                    bar.update(task, completed=reached)
+        except BeingRebuilt as exc:
+            raise click.ClickException(str(exc)) from exc
+        finally:
+            store.close()
+    took = perf_counter() - started
+    click.echo(f"rebuilt up to position {reached} in {took:.1f} s")
 
 
 @cli.command()
@@ -315,6 +389,110 @@ def import_lines(
         click.echo(summary(report))
     if report.stopped:
         raise click.ClickException(report.stopped)
+
+
+@cli.command()
+@_stored
+@_JSON
+def verify(*, as_json: bool, **flags: Any) -> None:
+    """Look at every stream, key and row: exit 1 with what is wrong, and where.
+
+    A service may run meanwhile.
+
+    Example: statekeeper verify --database sqlite:///var/statekeeper.db
+    """
+    from api.verifying import report_lines
+    from api.verifying import verify as verified
+    from projections.store import open_store
+
+    with _opened(**flags) as keeper, _bar("verifying") as tell:
+        store = open_store(_settings(**flags).database, keeper.catalogue.lifecycles)
+        try:
+            report = verified(keeper.journal, store, tell)
+        finally:
+            store.close()
+    if as_json:
+        _print_json(report)
+    else:
+        click.echo("\n".join(report_lines(report)))
+    if report.problems_found:
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@_JSON
+def copy(source: str, target: str, *, as_json: bool) -> None:
+    """Copy a whole log into an empty database, and compare both sides: to move to another one.
+
+    Stop the service first. Everything keeps its position and its version.
+
+    Example: statekeeper copy sqlite:///var/statekeeper.db postgresql://statekeeper@db/statekeeper
+    """
+    from api.copying import copy as copied
+    from api.logs import configure
+
+    configure("error")
+    with _bar("copying") as tell:
+        done = copied(source, target, _settings().master_key, tell)
+    if as_json:
+        _print_json(done)
+    else:
+        click.echo(
+            f"copied and compared: {done.events:,} events up to position {done.position:,},"
+            f" {done.keys:,} keys ({done.seconds:.1f} s)"
+        )
+
+
+@cli.command()
+@_option("--url", help="Where the service listens.  [the address it would listen on itself]")
+@_stored
+@_JSON
+def demo(*, url: str | None, as_json: bool, **flags: Any) -> None:
+    """Play some weeks of a field-service firm against a running service: something to look at.
+
+    Keys for the tools are issued over the database, and revoked at the end.
+
+    Example: statekeeper demo --url http://127.0.0.1:8000
+    """
+    from api.demo import TOOLS, play
+    from api.keys import issue, revoke
+
+    chosen = _settings(**flags)
+    with _opened(**flags) as keeper, _bar("playing") as tell:
+        journal = keeper.journal
+        issued = {tool: issue(journal, tool=tool) for tool in TOOLS}
+        issued["staff"] = issue(journal, staff="Demo operator")
+        try:
+            played = play(
+                url or f"http://{chosen.host}:{chosen.port}",
+                {who: key.key for who, key in issued.items()},
+                journal.clock(),
+                tell,
+            )
+        finally:
+            for key in issued.values():
+                revoke(journal, key.id)
+    if as_json:
+        _print_json(played)
+        return
+    states = ", ".join(f"{count} {state}" for state, count in played.states.items())
+    click.echo(f"{played.asks} asks were played. Jobs: {states}. Look at:")
+    for what, case in played.look_at.items():
+        click.echo(f"  statekeeper why {case:<16} {what}")
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, on terminals; called with how far it is and how far it goes."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _looked_up(keeper: Any, case: str) -> tuple[Any, Any, Any]:

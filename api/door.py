@@ -7,10 +7,12 @@ becomes a problem, and so does anything unforeseen. Shape is judged here and now
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from time import monotonic, perf_counter
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
@@ -33,6 +35,8 @@ from api.problems import (
 from lifecycle.catalogue import Catalogue
 from lifecycle.journal import Journal
 from lifecycle.refusals import NotNow, Refusal
+from projections.live import Live
+from projections.store import Store
 
 BODY_BYTES_MAX = 2**20
 DRAIN_BYTES_MAX = 16 * 2**20
@@ -50,11 +54,34 @@ T = TypeVar("T")
 log = structlog.get_logger("statekeeper.http")
 
 
+class Tally:
+    """What the door counts since the process began."""
+
+    def __init__(self) -> None:
+        """Nobody has come yet."""
+        self.answers: Counter[int] = Counter()
+        """By status."""
+        self.refusals: Counter[str] = Counter()
+        """By code."""
+        self.lines: Counter[str] = Counter()
+        """Lines of imports: applied, replayed, refused."""
+
+
 class Keeper(Struct, frozen=True):
     """What every handler works with."""
 
     journal: Journal
     catalogue: Catalogue
+    tally: Tally = msgspec.field(default_factory=Tally)
+    views: Store | None = None
+    """The read models; None beside a service, where nobody asks for lists."""
+    live: Live = msgspec.field(default_factory=Live)
+
+    @property
+    def store(self) -> Store:
+        """The read models of a service."""
+        assert self.views is not None, "this process has no read models"
+        return self.views
 
 
 class Answer(Struct, frozen=True):
@@ -64,6 +91,8 @@ class Answer(Struct, frozen=True):
     body: bytes
     headers: Headers = []
     media_type: bytes = b"application/json"
+    position: int | None = None
+    """What it has seen of the log; None where that is what the journal has."""
 
 
 class Visit:
@@ -143,18 +172,23 @@ class Visit:
         if not _JSON_TYPE.fullmatch(media_type):
             shown = media_type[:80].decode("latin-1")
             raise UnsupportedMediaType(f"the body is {shown!r}; send application/json, in UTF-8")
-        try:
-            value = _decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise MalformedRequest(f"the body is not JSON in UTF-8: {str(exc)[:200]}") from exc
-        if len(_NAME.findall(self.body)) != _names_in(value, 0):
-            _refuse_names_twice(self.body)
-        return value
+        return json_of(self.body)
 
 
 _JSON_TYPE = re.compile(rb'application/(json|[a-z0-9.+-]+\+json)\s*(;\s*charset="?utf-8"?\s*)?')
 _NAME = re.compile(rb'"\s*:')
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+def json_of(body: bytes) -> Any:
+    """JSON in UTF-8, no name twice in an object and not too deep; else `MalformedRequest`."""
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise MalformedRequest(f"the body is not JSON in UTF-8: {str(exc)[:200]}") from exc
+    if len(_NAME.findall(body)) != _names_in(value, 0):
+        _refuse_names_twice(body)
+    return value
 
 
 def _names_in(value: Any, depth: int) -> int:
@@ -193,6 +227,7 @@ def request_id(headers: Mapping[bytes, bytes]) -> str:
 _PLAIN = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 Handler = Callable[[Keeper, Visit], Awaitable[Answer]]
+Conversation = Callable[[Keeper, HTTPScope, Receive, Send], Awaitable[None]]
 
 
 class Form(Struct, frozen=True):
@@ -211,10 +246,11 @@ class Operation(Struct, frozen=True):
     method: str
     path: str
     """With `{names}` where parts vary."""
-    handle: Handler
+    handle: Handler | None
+    """None where it converses."""
     summary: str
     gives: type | None
-    takes: type | None = None
+    takes: type | UnionType | None = None
     status: int = 200
     query: Mapping[str, str] = {}
     """Parameter → what it means."""
@@ -225,21 +261,39 @@ class Operation(Struct, frozen=True):
     refuses: tuple[type[Refusal], ...] = ()
     """Its own ways of saying no, beyond those that its address and its body bring with them."""
     forms: tuple[Form, ...] = ()
+    converse: Conversation | None = None
+    """Takes the place of `handle` where body or answer have no bound: it reads and sends itself."""
+    media_type: str = "application/json"
+    """Of what it takes and gives."""
+    visible: Literal["journal", "views"] = "journal"
+    """Where a position has to be visible before it is handled."""
+
+    @property
+    def name(self) -> str:
+        """What the function behind it is called."""
+        handle = self.converse or self.handle
+        assert handle is not None, self.path
+        return handle.__name__
 
 
 async def serve(
     operation: Operation, keeper: Keeper, scope: HTTPScope, receive: Receive, send: Send
 ) -> None:
     """Read, handle, answer."""
+    if operation.converse:
+        await operation.converse(keeper, scope, receive, send)
+        return
+    assert operation.handle is not None, operation.path
     started = perf_counter()
     visit: Visit | None = None
     try:
         body = await read_body(receive)
         visit = Visit(scope, body)
         if b"statekeeper-position" in visit.headers:
-            await _reach(keeper, visit)
+            await _reach(operation, keeper, visit)
         answer = await operation.handle(keeper, visit)
     except Refusal as refusal:
+        keeper.tally.refusals[refusal.code] += 1
         answer = refused(refusal)
         if isinstance(refusal, NotNow):
             log.warning("not now", code=refusal.code, detail=refusal.detail)
@@ -264,6 +318,7 @@ async def serve(
 
 async def respond(answer: Answer, keeper: Keeper, identity: str, send: Send) -> None:
     """Send an answer, with what every answer carries."""
+    keeper.tally.answers[answer.status] += 1
     await send(
         {
             "type": "http.response.start",
@@ -273,12 +328,16 @@ async def respond(answer: Answer, keeper: Keeper, identity: str, send: Send) -> 
                 (b"content-length", b"%d" % len(answer.body)),
                 (b"cache-control", b"no-store"),
                 (b"x-request-id", identity.encode()),
-                (b"statekeeper-position", b"%d" % keeper.journal.position),
+                (b"statekeeper-position", b"%d" % _seen(answer, keeper)),
                 *answer.headers,
             ],
         }
     )
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+def _seen(answer: Answer, keeper: Keeper) -> int:
+    return keeper.journal.position if answer.position is None else answer.position
 
 
 def refused(refusal: Refusal) -> Answer:
@@ -288,9 +347,15 @@ def refused(refusal: Refusal) -> Answer:
     )
 
 
-def told(value: object, status: int = 200, headers: Headers | None = None) -> Answer:
+def told(
+    value: object,
+    status: int = 200,
+    headers: Headers | None = None,
+    *,
+    position: int | None = None,
+) -> Answer:
     """A value as a JSON answer."""
-    return Answer(status, JSON.encode(value), headers or [])
+    return Answer(status, JSON.encode(value), headers or [], position=position)
 
 
 async def read_body(receive: Receive, most: int = BODY_BYTES_MAX) -> bytes:
@@ -328,16 +393,21 @@ def _too_large(most: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is longer than {most} bytes", bytes_max=most)
 
 
-async def _reach(keeper: Keeper, visit: Visit) -> None:
+async def _reach(operation: Operation, keeper: Keeper, visit: Visit) -> None:
     """Wait until the position that the request wants to see is visible here."""
     given = visit.header(b"statekeeper-position") or ""
     if not (given.isdigit() and len(given) < 19):  # noqa: PLR2004 - what a bigint holds
         raise MalformedRequest("Statekeeper-Position has to be a whole number")
     wanted, give_up_at = int(given), monotonic() + POSITION_SECONDS_MAX
-    while keeper.journal.position < wanted:
+    while (reached := await _visible(operation, keeper)) < wanted:
         if monotonic() > give_up_at:
             raise PositionNotReached(
-                f"position {wanted} is not visible here yet (the last one is"
-                f" {keeper.journal.position})"
+                f"position {wanted} is not visible here yet (the last one is {reached})"
             )
         await asyncio.sleep(0.02)
+
+
+async def _visible(operation: Operation, keeper: Keeper) -> int:
+    if operation.visible == "journal":
+        return keeper.journal.position
+    return await asyncio.to_thread(keeper.store.position)

@@ -29,6 +29,13 @@ class Exchange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     media_type: str
     answer: Any
 
+    @property
+    def code(self) -> str | None:
+        """The refusal's code; None where it was none."""
+        if self.media_type != "application/problem+json":
+            return None
+        return str(self.answer["type"]).removeprefix("/problems/")
+
 
 @cache
 def exchanges() -> tuple[Exchange, ...]:
@@ -38,10 +45,10 @@ def exchanges() -> tuple[Exchange, ...]:
 
 def answered(operation: str) -> list[Exchange]:
     """What an operation answered where it did not refuse."""
-    return [one for one in exchanges() if one.operation == operation and one.status < 400]  # noqa: PLR2004
+    return [one for one in exchanges() if one.operation == operation and one.code is None]
 
 
-def refused(code: str) -> Exchange | None:
-    """How a refusal was answered; None where the walk does not meet it."""
-    kind = f"/problems/{code}"
-    return next((one for one in exchanges() if one.status >= 400 and one.answer["type"] == kind), None)  # noqa: PLR2004
+def refused(code: str, operation: str | None = None) -> Exchange | None:
+    """How a refusal was answered (there, if at all); None where the walk does not meet it."""
+    met = (one for one in exchanges() if one.code == code and operation in {one.operation, None})
+    return next(met, None)

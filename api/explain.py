@@ -1,6 +1,5 @@
 """Why a case is where it is, and everything that happened to it."""
 
-from datetime import datetime
 
 from msgspec import Struct
 
@@ -9,7 +8,7 @@ from api.asking import all_entries, ask, hidden_from, lifecycle_of
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify
 from lifecycle.asks import Look
-from lifecycle.events import CaseEvent, Entry
+from lifecycle.events import CaseEvent
 from lifecycle.refusals import UnknownVersion
 from projections.timeline import EventView, history
 from projections.why import Why, why
@@ -41,17 +40,12 @@ async def show_why(keeper: Keeper, visit: Visit) -> Answer:
     entries = await all_entries(keeper, case)
     now = keeper.journal.clock()
     if at is not None:
-        entries = [entry for entry in entries if _when(entry) <= at]
+        entries = [entry for entry in entries if entry.event.happened_at <= at]
         changes = [entry for entry in entries if isinstance(entry.event, CaseEvent)]
         if not changes:
             raise UnknownVersion(f"{case.id} was not there yet at {at.isoformat()}")
         case, now = asking.replayed(changes), at
     return told(why(case, entries, lifecycle, hidden=hidden_from(asker, lifecycle), now=now))
-
-
-def _when(entry: Entry) -> datetime:
-    event = entry.event
-    return event.time if isinstance(event, CaseEvent) else event.recorded_at
 
 
 OPERATIONS = (

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api import asking
-from api.asking import REASON_MAX, ask, show
+from api.asking import REASON_MAX, FieldValues, ask, show
 from api.door import Answer, Keeper, Operation, Visit
 from api.keys import identify
 from api.problems import MalformedRequest
@@ -34,7 +34,7 @@ OPERATIONS = (
         set_fields,
         "Set fields; null forgets a value, an unchanged value makes no event",
         gives=CaseView,
-        takes=dict[str, Any],
+        takes=FieldValues,
         query={"reason": "why", "occurred_at": "when it happened (RFC 3339)"},
         writes=True,
         refuses=(NotTheOwner, InvalidFields, ReasonRequired),

@@ -1,6 +1,8 @@
 """Who is asking: keys are issued once, kept as digests, and honoured until they are revoked."""
 
+import asyncio
 import re
+from asyncio import to_thread
 from datetime import datetime
 from hashlib import sha256
 from hmac import compare_digest
@@ -28,8 +30,12 @@ class IssuedKey(Struct, frozen=True):
     key: str
 
 
-async def identify(keeper: Keeper, visit: Visit) -> Asker:
-    """Who asks; `NotSignedIn` where no key that is honoured says so."""
+async def identify(keeper: Keeper, visit: Visit, *, now: bool = False) -> Asker:
+    """Who asks; `NotSignedIn` where no key that is honoured says so.
+
+    What was so a moment ago will do for who goes on to ask the journal, which judges the key again
+    as it decides; who does not has to know what is so `now`.
+    """
     given = visit.headers.get(b"authorization")
     if given is None:
         raise NotSignedIn("no key was sent: `Authorization: Bearer <key>`")
@@ -37,12 +43,23 @@ async def identify(keeper: Keeper, visit: Visit) -> Asker:
     if found is None:
         raise NotSignedIn("the Authorization header does not hold a key: `Bearer sk_…`")
     key_id, secret = found.groups()
-    state = (await keeper.journal.known(key_stream(key_id))).state
+    stream = key_stream(key_id)
+    known = await (
+        to_thread(keeper.journal.known_now, stream) if now else keeper.journal.known(stream)
+    )
+    state = known.state
     digest = state.digest if isinstance(state, Key) else ""
     honoured = compare_digest(_digest(secret), digest)
     if not isinstance(state, Key) or not honoured or state.revoked:
         raise NotSignedIn("this key is not known here, or is not honoured any more")
     return state.asker
+
+
+async def identify_now(keeper: Keeper, visit: Visit) -> Asker:
+    """Who asks, for answers that are not the journal's: what others have written is read first."""
+    asker = await identify(keeper, visit)
+    await asyncio.to_thread(keeper.journal.known_now, key_stream(asker.key or ""))
+    return await identify(keeper, visit)
 
 
 def issue(

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from api.asking import ask
 from api.door import Answer, Form, Keeper, Operation, Visit, told
-from api.keys import identify
+from api.keys import identify_now
 from api.problems import NotFound
 from lifecycle.asks import Look
 from lifecycle.case import Case
@@ -51,7 +51,7 @@ class LifecycleView(Struct):
 async def list_lifecycles(keeper: Keeper, visit: Visit) -> Answer:
     """Every lifecycle of this business."""
     visit.query()
-    await identify(keeper, visit)
+    await identify_now(keeper, visit)
     return told(Lifecycles([_summary(one) for one in keeper.catalogue.lifecycles.values()]))
 
 
@@ -59,7 +59,7 @@ async def show_lifecycle(keeper: Keeper, visit: Visit) -> Answer:
     """One lifecycle: its declaration, its diagram in Mermaid, or its picture."""
     name, _, form = visit.segment(3).partition(".")
     query = visit.query("case") if form == "svg" else visit.query()
-    asker = await identify(keeper, visit)
+    asker = await identify_now(keeper, visit)
     lifecycle = keeper.catalogue.named(name)
     if lifecycle is None or form not in {"", "mermaid", "svg"}:
         known = ", ".join(one.name for one in keeper.catalogue.lifecycles.values())

@@ -1,7 +1,15 @@
 """Runs the web process: opens what is true, listens, and ends gracefully."""
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
+from time import monotonic
+from types import FrameType
 
 import click
 import structlog
@@ -15,9 +23,16 @@ from api.settings import Settings
 from lifecycle.adoption import adopt
 from lifecycle.catalogue import load
 from lifecycle.opening import open_journal
+from projections.live import Live
+from projections.store import open_store
 
 GRACE_SECONDS = 10
 """How long requests under way may take to end."""
+WORKER_SECONDS_MAX = 5.0
+"""How long the worker may take to end."""
+WORKER_PAUSE_SECONDS = 0.5
+WORKER_PAUSE_SECONDS_MAX = 30.0
+"""Before the worker is started again; it grows while it dies young."""
 
 log = structlog.get_logger("statekeeper.serving")
 
@@ -25,20 +40,22 @@ log = structlog.get_logger("statekeeper.serving")
 def run(settings: Settings) -> None:
     """Serve until told to stop; what was acknowledged is durable, what waits is answered."""
     configure(settings.log_level)
+    for end in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(end, _end)
     catalogue = load(settings.definitions, os.environ)
     if catalogue.warnings:
         log.warning("definitions", warnings=len(catalogue.warnings), see="statekeeper check")
+    claimed = _claim(settings.host, settings.port)
     journal = open_journal(settings.database, catalogue.lifecycles, settings.master_key)
     try:
         journal.recorder.hold_for_service()
         adopt(journal, catalogue.lifecycles.values())
-        keeper = Keeper(journal, catalogue)
+        store = open_store(settings.database, catalogue.lifecycles)
+        keeper = Keeper(journal, catalogue, views=store)
         for line in _first_words(keeper, settings):
             click.echo(line)
-        uvicorn.run(
+        config = uvicorn.Config(
             application(keeper),
-            host=settings.host,
-            port=settings.port,
             loop="uvloop",
             http="httptools",
             access_log=False,
@@ -48,10 +65,106 @@ def run(settings: Settings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=30,
         )
+        with Worker(settings) if settings.worker else nullcontext():
+            Server(config, keeper.live).run(sockets=[claimed])
     finally:
         journal.stop()
         journal.recorder.close()
         log.info("stopped", position=journal.position)
+
+
+class Server(uvicorn.Server):
+    """The web server, which ends live streams as soon as it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, live: Live) -> None:
+        """Take what is to be ended."""
+        super().__init__(config)
+        self._live = live
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop: streams have no end of their own to wait for."""
+        self._live.stop()
+        super().handle_exit(sig, frame)
+
+
+class Worker:
+    """`statekeeper worker` as a child of the service: in one interpreter they would slow each other.
+
+    It ends with its parent, whatever becomes of that: it reads a pipe that nobody writes to.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Start nothing yet."""
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._watching = threading.Thread(target=self._watch, name="worker", daemon=True)
+
+    def __enter__(self) -> None:
+        """Start it, and again whenever it dies."""
+        self._watching.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Have it end."""
+        self._stopping.set()
+        if self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()
+        self._watching.join(WORKER_SECONDS_MAX)
+
+    def _watch(self) -> None:
+        pause = WORKER_PAUSE_SECONDS
+        while not self._stopping.is_set():
+            started = monotonic()
+            child = self._child = self._started()
+            if self._stopping.is_set() and child.stdin is not None:
+                child.stdin.close()
+            code = child.wait()
+            if self._stopping.is_set():
+                return
+            lived = monotonic() - started
+            pause = WORKER_PAUSE_SECONDS if lived > WORKER_PAUSE_SECONDS_MAX else pause * 2
+            pause = min(pause, WORKER_PAUSE_SECONDS_MAX)
+            log.error("the worker ended", code=code, again_in_seconds=pause)
+            self._stopping.wait(pause)
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        settings = self._settings
+        named = {
+            "STATEKEEPER_DATABASE": settings.database,  # may hold a password: not for `ps`
+            "STATEKEEPER_DEFINITIONS": str(settings.definitions),
+            "STATEKEEPER_LOG_LEVEL": settings.log_level,
+            **({"STATEKEEPER_MASTER_KEY": settings.master_key} if settings.master_key else {}),
+        }
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-c", _COMMAND, "worker", "--attached"],
+            env=os.environ | named,
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # an interrupt from the terminal is for the service to handle
+        )
+
+
+_COMMAND = "from api.cli import main; main()"
+
+
+def _claim(host: str, port: int) -> socket.socket:
+    """Claim the port before anything is written; connections are refused until it is listened on.
+
+    Raises `ClickException` where it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    claimed = socket.socket(family)
+    claimed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        claimed.bind((host, port))
+    except OSError as exc:
+        claimed.close()
+        raise click.ClickException(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+    return claimed
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    """End as after an exit; the server takes the signal first, and raises it again when done."""
+    sys.exit()
 
 
 def _first_words(keeper: Keeper, settings: Settings) -> Iterator[str]:

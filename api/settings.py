@@ -9,6 +9,8 @@ DATABASE = "sqlite:///var/statekeeper.db"
 DEFINITIONS = "definitions"
 HOST = "127.0.0.1"
 PORT = 8000
+PORT_MAX = 65535
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Settings(Struct, frozen=True):
@@ -27,10 +29,12 @@ class Settings(Struct, frozen=True):
     """
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error` (`STATEKEEPER_LOG_LEVEL`)."""
+    worker: bool = True
+    """Does `serve` run a worker too? Else one has to run beside it (`serve --no-worker`)."""
 
 
 def settings(environment: Mapping[str, str], **flags: object) -> Settings:
-    """What is set; flags that are None were not given."""
+    """What is set; flags that are None were not given. `ValueError` says what cannot be."""
     named = {
         "database": environment.get("STATEKEEPER_DATABASE"),
         "definitions": environment.get("STATEKEEPER_DEFINITIONS"),
@@ -39,12 +43,21 @@ def settings(environment: Mapping[str, str], **flags: object) -> Settings:
         "master_key": environment.get("STATEKEEPER_MASTER_KEY"),
         "log_level": environment.get("STATEKEEPER_LOG_LEVEL"),
     }
-    given = {name: value for name, value in {**named, **_given(flags)}.items() if value}
+    given = {name: value for name, value in {**named, **_given(flags)}.items() if value != ""}
+    given = _given(given)
     if "definitions" in given:
         given["definitions"] = Path(str(given["definitions"]))
     if "port" in given:
-        given["port"] = int(str(given["port"]))
+        given["port"] = _port(str(given["port"]))
+    if given.get("log_level", LOG_LEVELS[0]) not in LOG_LEVELS:
+        raise ValueError(f"STATEKEEPER_LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
     return Settings(**given)  # type: ignore[arg-type]
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= PORT_MAX):
+        raise ValueError(f"STATEKEEPER_PORT is a whole number from 0 to {PORT_MAX}")
+    return int(text)
 
 
 def _given(flags: Mapping[str, object]) -> dict[str, object]:

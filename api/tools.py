@@ -1,8 +1,10 @@
 """The case as a tool says it, found by the tool's own id."""
 
+import re
 from urllib.parse import unquote
 
 from api.asking import ask, tagged
+from api.cases import REF_PATTERN
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify
 from api.problems import MalformedRequest
@@ -25,6 +27,10 @@ async def show_to_tool(keeper: Keeper, visit: Visit) -> Answer:
         named, _, rest = given.partition(":")
         if rest and named in lifecycle.declaration.tools[tool].kinds:
             kind, ref = named, rest
+    if not re.search(REF_PATTERN, ref):
+        raise MalformedRequest(
+            "a reference is 1 to 200 characters, none of them a control character"
+        )
     what = LookUp(tool, ref, kind)
     answer = await ask(keeper, visit, asker, what, collection=collection)
     lifecycle = keeper.catalogue.lifecycles[answer.case.collection]
@@ -37,10 +43,6 @@ def _rest(visit: Visit) -> str:
         ref = unquote(b"/".join(visit.segments[5:]).decode("ascii"), errors="strict")
     except UnicodeDecodeError as exc:
         raise MalformedRequest("the address is not UTF-8") from exc
-    if not ref or not ref.isprintable():
-        raise MalformedRequest(
-            "a reference is 1 to 200 characters, none of them a control character"
-        )
     return ref
 
 

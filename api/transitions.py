@@ -1,10 +1,19 @@
 """The transitions of a case: what is open now, and making one."""
 
-from typing import Any
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from api.asking import ClaimedTime, Reason, ask, hidden_from, lifecycle_of, tagged
+from api.asking import (
+    ClaimedTime,
+    FieldValues,
+    Reason,
+    ask,
+    claimed,
+    hidden_from,
+    lifecycle_of,
+    tagged,
+)
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify
 from lifecycle.asks import Look
@@ -21,12 +30,16 @@ from lifecycle.refusals import (
 from projections.timeline import EventView, view
 from projections.views import CaseView, case_view, ways_out
 
+TransitionName = Annotated[
+    str, Meta(extra_json_schema={"$ref": "#/components/schemas/TransitionName"})
+]
+
 
 class TransitionBody(Struct, forbid_unknown_fields=True):
     """A transition to make, perhaps with the facts that go with it."""
 
-    transition: str
-    fields: dict[str, Any] = {}
+    transition: TransitionName
+    fields: FieldValues = {}
     reason: Reason | None = None
     occurred_at: ClaimedTime | None = None
 
@@ -53,7 +66,7 @@ async def make_transition(keeper: Keeper, visit: Visit) -> Answer:
         transition=body.transition,
         fields=body.fields,
         reason=body.reason,
-        occurred_at=body.occurred_at,
+        occurred_at=claimed(body.occurred_at),
     )
     answer = await ask(keeper, visit, asker, what)
     assert answer.entry is not None

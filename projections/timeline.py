@@ -33,7 +33,7 @@ from projections.wording import mentions
 
 
 class EventView(Struct, frozen=True):
-    """An event as everybody sees it: contract §2, "An event"."""
+    """An event as everybody sees it."""
 
     position: int
     time: str
@@ -66,12 +66,9 @@ def view(
     if id is None or collection is None:
         collection, id = _case_of(entry)  # noqa: A001 - as above
     recorded_at = stamp(event.recorded_at)
-    if isinstance(event, CaseEvent):
-        same = event.time is event.recorded_at
-        time = recorded_at if same else stamp(event.time)
-        version: int | None = entry.version
-    else:
-        time, version = recorded_at, _version_beside(event)
+    happened_at = event.happened_at
+    time = recorded_at if happened_at is event.recorded_at else stamp(happened_at)
+    version = entry.version if isinstance(event, CaseEvent) else _version_beside(event)
     return EventView(
         entry.position,
         time,

@@ -33,7 +33,7 @@ class Overdue(Struct, frozen=True):
 
 
 class CaseView(Struct, frozen=True):
-    """A case as everybody sees it: contract §2, "A case"."""
+    """A case as everybody sees it."""
 
     collection: str
     id: str

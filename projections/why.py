@@ -58,7 +58,7 @@ class Told(Struct, frozen=True):
 
 
 class Why(Struct, frozen=True):
-    """Why a case is where it is: contract §2, "Why"."""
+    """Why a case is where it is."""
 
     collection: str
     id: str

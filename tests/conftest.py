@@ -1,7 +1,12 @@
 """What every test may ask for."""
 
+import atexit
+import gc
+
 from tests.databases import new_database, new_sqlite, postgres
 from tests.running import service, shared_service, shared_sqlite_service, sqlite_service
+
+atexit.register(gc.freeze)  # as the program does, and for its reason: see `api.cli.main`
 
 __all__ = [
     "new_database",

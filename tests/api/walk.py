@@ -19,6 +19,7 @@ from tests.running import ROOT, issue_key, running_service
 
 ASKERS = ("crm", "accounting", "projects", "esign")
 JOB = "/v1/jobs/J-1042"
+JSON_TYPES = ("application/json", "application/problem+json")
 
 
 class Step(Struct, frozen=True):
@@ -30,7 +31,7 @@ class Step(Struct, frozen=True):
     asked: str
     """Method and address."""
     body: Any = None
-    """JSON; bytes are sent as they are, and not kept."""
+    """JSON, or lines; bytes are sent as they are, and not kept."""
     headers: Mapping[str, str] = {}
 
 
@@ -74,9 +75,7 @@ WALK: Sequence[Step] = (
     Step(409, "projects", f"POST {JOB}/transitions", {"transition": "complete"}),
     Step(422, "projects", f"POST {JOB}/transitions", {"transition": "teleport"}),
     Step(422, "staff", f"POST {JOB}/transitions", {"transition": "cancel"}),
-    Step(
-        412, "projects", f"POST {JOB}/transitions", {"transition": "cancel"}, {"If-Match": '"1"'}
-    ),
+    Step(412, "projects", f"POST {JOB}/transitions", {"transition": "cancel"}, {"If-Match": '"1"'}),
     Step(
         201,
         "projects",
@@ -106,6 +105,18 @@ WALK: Sequence[Step] = (
     ),
     Step(403, "crm", f"POST {JOB}/corrections", {"state": "completed"}),
     Step(200, "staff", f"POST {JOB}/erase", {"reason": "The customer asked for it."}),
+    # Many at once, each line on its own.
+    Step(
+        200,
+        "crm",
+        "POST /v1/jobs/import",
+        '{"do": "open", "id": "J-0007"}\n'
+        '{"do": "transition", "id": "J-0007", "transition": "bill"}\n',
+        {"Content-Type": "application/x-ndjson"},
+    ),
+    # What there is.
+    Step(200, "staff", "GET /v1/jobs?state=completed"),
+    Step(200, "staff", "GET /v1/events?limit=2"),
     # What governs all this.
     Step(200, "crm", "GET /v1/lifecycles"),
     Step(200, "crm", "GET /v1/lifecycles/field_service"),
@@ -125,16 +136,18 @@ WALK: Sequence[Step] = (
 def walk(url: str, keys: Mapping[str, str]) -> Iterator[Exchange]:
     """Walk it on a fresh service; every answer has to have the status that the walk expects."""
     with httpx.Client(base_url=url, timeout=20) as client:
+        seen: dict[str, str] = {}
         for step in WALK:
             method, _, address = step.asked.partition(" ")
             answer = client.request(
                 method,
                 address,
-                content=step.body if isinstance(step.body, bytes) else _json(step.body),
-                headers={"Content-Type": "application/json", **step.headers}
+                content=_sent(step.body),
+                headers={"Content-Type": "application/json", **seen, **step.headers}
                 | ({"Authorization": f"Bearer {keys[step.by]}"} if step.by else {}),
             )
             assert answer.status_code == step.status, (step, answer.status_code, answer.text)
+            seen = {"Statekeeper-Position": answer.headers["statekeeper-position"]}
             yield Exchange(
                 operation=operation_at(method, address),
                 method=method,
@@ -174,12 +187,12 @@ def _fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     )
 
 
-def _json(body: object) -> bytes | None:
-    return None if body is None else msgspec.json.encode(body)
+def _sent(body: object) -> bytes | str | None:
+    return body if isinstance(body, bytes | str | None) else msgspec.json.encode(body)
 
 
 def _read(answer: httpx.Response) -> Any:
-    return answer.json() if "json" in answer.headers["content-type"] else answer.text
+    return answer.json() if answer.headers["content-type"] in JSON_TYPES else answer.text
 
 
 def main() -> None:

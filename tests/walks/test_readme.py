@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from api.cli import cli
 from api.settings import Settings
 from tests.running import DEFINITIONS, ROOT, Service, command, running_service
 
@@ -131,7 +132,7 @@ def test_commands_give_the_answers_shown(walked: Service, path: str) -> None:
 def test_walk_goes_from_quoted_to_invoiced_by_three_keys() -> None:
     """The first screen walks the job through every state on its way, by three tools' keys."""
     walk = README.partition("\n## ")[0]
-    states = [state for state in re.findall(r'"state": "(\w+)"', walk)]
+    states = re.findall(r'"state": "(\w+)"', walk)
     assert list(dict.fromkeys(states)) == [
         "quoted",
         "deposit_confirmed",
@@ -181,6 +182,10 @@ def test_settings_are_all_there() -> None:
     }
     help_text = command("serve", "--help").stdout
     for field in msgspec.structs.fields(Settings):
+        if field.type is bool:
+            assert f"--no-{field.name}" in help_text
+            assert f"`serve --no-{field.name}`" in README
+            continue
         flag, default = rows.pop(f"STATEKEEPER_{field.name.upper()}")
         assert (flag in help_text) if flag else (f"--{field.name}" not in help_text), field.name
         if field.default is not None:
@@ -190,7 +195,9 @@ def test_settings_are_all_there() -> None:
 
 def test_problem_shown_is_what_check_says(tmp_path: Path) -> None:
     """A slip in a definition is named as the README shows it."""
-    (shown,) = [line for text in blocks("console") for line in text.splitlines() if ".yaml:" in line]
+    (shown,) = [
+        line for text in blocks("console") for line in text.splitlines() if ".yaml:" in line
+    ]
     slipped = tmp_path / "definitions"
     shutil.copytree(DEFINITIONS, slipped)
     file = slipped / "field_service.yaml"
@@ -219,14 +226,27 @@ def test_links_and_targets_are_there() -> None:
         assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
 
 
-def test_calls_are_the_services() -> None:
+def test_calls_are_the_services(shared_sqlite_service: Service) -> None:
     """The table of calls names every operation of the service, and no other."""
-    from api.app import OPERATIONS
+    described = shared_sqlite_service.by("nobody").get("/schema/openapi.json").json()["paths"]
+    declared = {
+        (method.upper(), path)
+        for path, methods in described.items()
+        for method in methods
+        if method in {"get", "post", "patch", "put"}
+    }
+    called = section("What there is to call")
+    named = set(re.findall(r"`(GET|POST|PATCH|PUT) (/[^`]*)`", called))
+    others = [path for method, path in declared - named if path not in called]
+    assert named <= declared
+    # A lifecycle's own forms stand behind the list of them.
+    assert all(path.startswith("/v1/lifecycles/{name}") for path in others), others
 
-    named = re.findall(r"`(GET|POST|PATCH|PUT) (/v1/[^`]*)`", section("What there is to call"))
-    declared = {(one.method, one.path) for one in OPERATIONS if one.method != "DELETE"}
-    assert declared - set(named) == {("GET", "/v1/lifecycles/{name}")}
-    assert set(named) <= declared
+
+def test_every_command_and_definition_is_named() -> None:
+    """The README names each command of the command line, and each lifecycle that is shipped."""
+    for name in (*cli.commands, *(file.stem for file in DEFINITIONS.glob("*.yaml"))):
+        assert f"`{name}`" in README, name
 
 
 def section(title: str) -> str:

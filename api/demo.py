@@ -1,0 +1,314 @@
+"""`statekeeper demo`: some weeks of a field-service firm, played against a running service.
+
+Sales quotes, the books say what came in, the crew's tool plans and does the work: each by its own
+key, over HTTP, as the tools of a firm would. Whoever looks afterwards finds jobs in every state,
+with histories: one that staff moved in a tool's place, one that was refused, one that was
+corrected, some that are overdue, and a client who was erased.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
+
+from api.problems import MalformedRequest
+from lifecycle.refusals import StorageUnavailable
+
+TOOLS: Final = ("crm", "accounting", "projects")
+SECONDS_MAX: Final = 20.0
+SERIES: Final = 100
+"""Every demo counts its jobs from the next full hundred that is free."""
+
+LATE_DAYS: Final = 6
+
+FIRMS: Final = (
+    "Harbour Bakery", "Riverside Dental Practice", "Old Mill Hotel", "Station Road Garage",
+    "Hilltop Primary School", "Corner Bookshop", "Lakeside Camping", "Market Street Pharmacy",
+    "Northgate Brewery", "Orchard Care Home", "Quayside Fish Smokery", "West End Laundry",
+)  # fmt: skip
+"""Customers, named after what and where they are."""
+
+WORK: Final = (
+    ("Replace the boiler", 4200),
+    ("Service the heat pump", 380),
+    ("Repair the walk-in fridge", 960),
+    ("Install two air conditioners", 5400),
+    ("Rewire the kitchen", 3150),
+    ("Fit LED lighting", 1800),
+    ("Repair the roof drainage", 1250),
+    ("Install an extractor hood", 2700),
+    ("Test the emergency lighting", 290),
+    ("Replace the water softener", 870),
+    ("Move the oven connection", 640),
+)
+"""What is to be done, and what it costs."""
+
+STORIES: Final = {
+    "quoted": 8,
+    "deposit_confirmed": 7,
+    "scheduled": 9,
+    "completed": 7,
+    "invoiced": 11,
+    "cancelled": 4,
+}
+"""State → how many jobs end there."""
+
+Move = tuple[int, str, str, dict[str, Any]]
+"""Days after the one before, by whom, which transition (or `fields`), and the facts."""
+
+Tell = Callable[[int, int], None]
+"""How many asks were played, and of how many."""
+
+
+class Step(Struct, frozen=True):
+    """One ask, by one of the tools or by staff."""
+
+    at: datetime
+    """When it happened in the story."""
+    by: str
+    method: str
+    path: str
+    body: Mapping[str, Any]
+    status: int
+    """What it has to be answered with."""
+
+
+class Played(Struct, frozen=True):
+    """What there is to look at now."""
+
+    asks: int
+    states: Mapping[str, int]
+    """State → jobs of this demo that are in it."""
+    look_at: Mapping[str, str]
+    """What it is an example of → the case."""
+
+
+def play(url: str, keys: Mapping[str, str], now: datetime, tell: Tell) -> Played:
+    """Play the whole story, in the order of its time.
+
+    `keys` are those of the tools and of `staff`. Raises `StorageUnavailable` where nothing answers
+    at the address, and `MalformedRequest` where the service answers otherwise than the story goes.
+    """
+    service = Service(url, keys)
+    first = _free(service)
+    jobs = [Job(first + number, state, number) for number, state in enumerate(_ends())]
+    story = sorted(
+        (step for job in jobs for step in job.steps(now)), key=lambda step: step.at
+    ) + list(_incidents(jobs, first, now))
+    for done, step in enumerate(story):
+        service.ask(step)
+        tell(done + 1, len(story))
+    states = Counter(service.look(job.path)["state"] for job in jobs)
+    return Played(len(story), states, _examples(jobs, first))
+
+
+class Job:
+    """One job of the story."""
+
+    def __init__(self, number: int, end: str, index: int) -> None:
+        """Take its number, the state where it ends, and its place among all."""
+        self.id = f"J-{number}"
+        self.path = f"/v1/jobs/{self.id}"
+        self.end = end
+        self._number = number
+        self._index = index
+        self.firm = FIRMS[index % len(FIRMS)]
+        self.work, self._price = WORK[index % len(WORK)]
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it stays where it is for longer than it should."""
+        return self._index % 7 == 1
+
+    def steps(self, now: datetime) -> Iterator[Step]:
+        """Everything that happened to it, the last of it some hours or days ago."""
+        rests = self._index % 3 + (LATE_DAYS if self.is_late else 0)
+        moves = self._moves()
+        length = sum(days for days, *_ in moves)
+        day = now - timedelta(days=length + rests)
+        day = day.replace(hour=7 + self._index % 9, minute=self._index * 7 % 60, second=0)
+        yield Step(min(day, now), "crm", "POST", "/v1/jobs", self._opening(day), 201)
+        for days, by, what, fields in moves:
+            day += timedelta(days=days, minutes=17 * (self._index % 5) + 23)
+            at = min(day, now)
+            if what == "fields":
+                path = f"{self.path}/fields?occurred_at={quote(_stamp(at))}"
+                yield Step(at, by, "PATCH", path, fields, 200)
+            else:
+                planned = {"scheduled_for": self._day_of_work(at, now)}
+                asked = {
+                    "transition": what,
+                    "fields": planned if what == "schedule" else fields,
+                    "occurred_at": _stamp(at),
+                }
+                yield Step(at, by, "POST", f"{self.path}/transitions", asked, 201)
+
+    def _opening(self, at: datetime) -> dict[str, Any]:
+        domain = self.firm.lower().replace(" ", "-")
+        return {
+            "id": self.id,
+            "fields": {
+                "customer_name": self.firm,
+                "email": f"office@{domain}.example",
+                "scope": self.work,
+            },
+            "references": {
+                "crm": str(7_100_000 + self._number),
+                "accounting:estimate": f"EST-{self._number}",
+            },
+            "occurred_at": _stamp(at),
+        }
+
+    def _day_of_work(self, at: datetime, now: datetime) -> str:
+        """What is planned then: work that is still to come is some days ahead of us."""
+        start = now if self.end == "scheduled" else at
+        return (start + timedelta(days=2 + self._index % 6)).date().isoformat()
+
+    def _moves(self) -> list[Move]:
+        """What happens to it until it is where it ends."""
+        deposit = {"deposit_due": f"{self._price * 0.3:.2f} USD"}
+        paid = {"deposit_paid": f"{self._price * 0.3:.2f} USD"}
+        due = (0, "accounting", "fields", deposit)
+        pays = (1, "accounting", "fields", paid)
+        plans: Move = (1, "projects", "schedule", {})
+        works: Move = (2, "projects", "complete", {})
+        rain: list[Move] = (
+            [(1, "projects", "unschedule", {}), plans] if self._index % 5 == 0 else []
+        )
+        bills = (0, "accounting", "invoice", {"invoice_no": f"INV-{self._number}"})
+        match self.end:
+            case "quoted":
+                return [due] if self._index % 2 else []
+            case "deposit_confirmed":
+                return [due, pays]
+            case "scheduled":
+                return [due, pays, plans, *rain]
+            case "completed":
+                return [due, pays, plans, works]
+            case "invoiced":
+                return [due, pays, plans, *rain, works, bills]
+        return [due, (1, "crm", "cancel", {})] if self._index % 2 else [(2, "crm", "cancel", {})]
+
+
+def _ends() -> Iterator[str]:
+    """The states where the jobs end, well mixed."""
+    left = Counter(STORIES)
+    while left:
+        for state in list(left):
+            yield state
+            left -= Counter({state: 1})
+
+
+def _incidents(jobs: Sequence[Job], first: int, now: datetime) -> Iterator[Step]:
+    """What goes beside the plan, today."""
+    chosen = _chosen(jobs)
+    refused, moved, corrected = (chosen[name] for name in ("refused", "moved", "corrected"))
+    yield Step(now, "crm", "POST", f"{refused.path}/transitions",
+               {"transition": "confirm_deposit"}, 403)  # fmt: skip
+    by_phone = {"transition": "complete", "reason": "The crew phoned: done, no signal on the site."}
+    yield Step(now, "staff", "POST", f"{moved.path}/transitions", by_phone, 201)
+    wrongly = {"state": "scheduled", "reason": "Billed by mistake: the work is next week."}
+    yield Step(now, "staff", "POST", f"{corrected.path}/corrections", wrongly, 200)
+    client = f"C-{first}"
+    opening = {
+        "id": client,
+        "fields": {
+            "name": "Lakeside Camping",
+            "email": "office@lakeside-camping.example",
+            "phone": "+1 212 555 0148",
+        },
+        "references": {"crm": str(8_100_000 + first)},
+        "occurred_at": _stamp(now - timedelta(days=20)),
+    }
+    yield Step(now, "crm", "POST", "/v1/clients", opening, 201)
+    asked = {"reason": "Asked by letter to be forgotten."}
+    yield Step(now, "staff", "POST", f"/v1/clients/{client}/erase", asked, 200)
+
+
+def _chosen(jobs: Sequence[Job]) -> dict[str, Job]:
+    """The jobs to which something happens beside the plan."""
+    ending: dict[str, list[Job]] = {}
+    for job in jobs:
+        ending.setdefault(job.end, []).append(job)
+    return {
+        "refused": ending["quoted"][1],
+        "moved": ending["scheduled"][-1],
+        "corrected": ending["invoiced"][0],
+        "overdue": next(job for job in ending["deposit_confirmed"] if job.is_late),
+    }
+
+
+def _examples(jobs: Sequence[Job], first: int) -> dict[str, str]:
+    chosen = _chosen(jobs)
+    return {
+        "a job that staff moved in a tool's place": f"jobs/{chosen['moved'].id}",
+        "a job with a refused ask": f"jobs/{chosen['refused'].id}",
+        "a job that was corrected": f"jobs/{chosen['corrected'].id}",
+        "a job that is overdue": f"jobs/{chosen['overdue'].id}",
+        "a client who was erased": f"clients/C-{first}",
+    }
+
+
+def _free(service: "Service") -> int:
+    """The next full hundred from which no job is numbered."""
+    first = SERIES * 10
+    while service.look(f"/v1/jobs/J-{first}", missing=True):
+        first += SERIES
+    return first
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Service:
+    """The service as tools meet it: one connection, everybody by their own key."""
+
+    def __init__(self, url: str, keys: Mapping[str, str]) -> None:
+        """Connect with the first ask."""
+        parts = urlsplit(url)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._url = url
+        self._keys = keys
+        self._http = kind(parts.hostname or "", parts.port, timeout=SECONDS_MAX)
+
+    def ask(self, step: Step) -> None:
+        """Ask, and be answered as the story goes."""
+        status, answer = self._answered(step.by, step.method, step.path, step.body)
+        if status != step.status:
+            raise MalformedRequest(
+                f"the story does not go on: {step.method} {step.path} by {step.by} was answered"
+                f" {status} ({answer.get('detail', '')}); it is of the definitions `jobs` and"
+                " `clients` as they are shipped"
+            )
+
+    def look(self, path: str, *, missing: bool = False) -> dict[str, Any]:
+        """See a case; nothing where it is `missing`, if it may be."""
+        status, answer = self._answered("staff", "GET", path, None)
+        if status == 404 and missing and answer["type"].endswith("/unknown-case"):  # noqa: PLR2004
+            return {}
+        if status != 200:  # noqa: PLR2004
+            raise MalformedRequest(f"{path} was answered {status} ({answer.get('detail', '')})")
+        return answer
+
+    def _answered(
+        self, by: str, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> tuple[int, dict[str, Any]]:
+        headers = {
+            "Authorization": f"Bearer {self._keys[by]}",
+            "Content-Type": "application/json",
+        }
+        content = None if body is None else json.dumps(body)
+        try:
+            self._http.request(method, path, content, headers)
+            answer = self._http.getresponse()
+            return answer.status, json.loads(answer.read())
+        except (OSError, HTTPException, ValueError) as exc:
+            raise StorageUnavailable(
+                f"no service answers at {self._url}: {exc} (start one: statekeeper serve)"
+            ) from exc

@@ -1,0 +1,222 @@
+"""The cases of a collection, by what is asked of them: read from the board."""
+
+import asyncio
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from api.asking import hidden_from, moment
+from api.door import Answer, Keeper, Operation, Visit, told
+from api.keys import identify
+from api.problems import MalformedRequest, MethodNotAllowed
+from lifecycle.events import Asker
+from lifecycle.model import Lifecycle
+from lifecycle.refusals import NotYours, UnknownCollection, UnknownTool
+from projections import board
+from projections.board import Key, Page, Wanted
+from projections.tables import WORDS_ASKED_MAX
+from projections.views import CaseView, case_view
+
+LIMIT: Final = 50
+LIMIT_MAX: Final = 500
+QUERY_LENGTH_MAX: Final = 200
+STALE_MAX: Final = 100
+CURSOR_LENGTH_MAX: Final = 400
+FILTERS: Final[Mapping[str, str]] = {
+    "state": "in this state; ancestors count, and so do leaves joined by `+`",
+    "tool": "with `word`: the tool that has this word for them",
+    "word": "with `tool`: what the tool calls where they are",
+    "updated_since": "changed since (RFC 3339, as recorded), in the order of change: what changes"
+    " while you read comes again at the end",
+    "overdue": "`true`: their time has run out; the longest overdue first",
+    "q": "holding these words in id, references or texts; the last word may only begin so",
+}
+
+
+class Cases(Struct, omit_defaults=True):
+    """A page of a list."""
+
+    items: list[CaseView]
+    next: str | None
+    """Give it as `cursor` for the next page; null at the end."""
+    stale: list[str] = []
+    """Cases that could not be read for lists: shown as they were, or missing, until a rebuild."""
+
+
+class Cursor(Struct, array_like=True, forbid_unknown_fields=True):
+    """Where a page ended, and of which list."""
+
+    list: str
+    key: Key
+
+
+async def list_cases(keeper: Keeper, visit: Visit) -> Answer:
+    """A page of the cases of a collection, as far as the asker may see them."""
+    query = visit.query(*FILTERS, "drift", "limit", "cursor")
+    limit = _limit(query.get("limit"))
+    asker = await identify(keeper, visit)
+    lifecycle = _governing(visit.segment(2), asker, keeper)
+    hidden = hidden_from(asker, lifecycle)
+    wanted = _wanted(query, lifecycle, hidden, keeper)
+    digest = _digest(lifecycle, query)
+    after = _key(query["cursor"], digest) if "cursor" in query else None
+
+    def read() -> tuple[int, Page, list[str]]:
+        with keeper.store.reading() as session:
+            position = board.position(session)
+            page = board.page(session, wanted, after, limit)
+            return position, page, board.stale_ids(session, lifecycle.collection, STALE_MAX)
+
+    position, page, stale = await asyncio.to_thread(read)
+    now = keeper.journal.clock()
+    return told(
+        Cases(
+            [case_view(row.case, lifecycle, now, hidden=hidden) for row in page.rows],
+            _cursor(digest, page.next) if page.next else None,
+            stale,
+        ),
+        position=position,
+    )
+
+
+def _governing(collection: str, asker: Asker, keeper: Keeper) -> Lifecycle:
+    lifecycle = keeper.catalogue.lifecycles.get(collection)
+    if lifecycle is None:
+        there = ", ".join(keeper.catalogue.lifecycles)
+        raise UnknownCollection(
+            f"no collection is called {collection[:80]!r} (there are: {there})",
+            collection=collection[:80],
+        )
+    if asker.tool and asker.tool not in lifecycle.declaration.tools:
+        raise NotYours(
+            f"{asker.tool!r} does not stand in the lifecycle of {lifecycle.collection}"
+            f" (its tools: {', '.join(lifecycle.declaration.tools)})"
+        )
+    return lifecycle
+
+
+def _wanted(
+    query: Mapping[str, str], lifecycle: Lifecycle, hidden: frozenset[str], keeper: Keeper
+) -> Wanted:
+    if "drift" in query:
+        raise MalformedRequest(
+            "drift: nothing is known of it yet; it comes with hearing what tools say"
+        )
+    entries, configurations = _with_word(query, lifecycle)
+    return Wanted(
+        collection=lifecycle.collection,
+        state=_state(query["state"], lifecycle) if "state" in query else "",
+        entries=entries,
+        configurations=configurations,
+        updated_since=moment("updated_since", query["updated_since"])
+        if "updated_since" in query
+        else None,
+        overdue_at=keeper.journal.clock() if _overdue(query) else None,
+        words=_words(query["q"]) if "q" in query else (),
+        visible=lifecycle.personal - hidden,
+    )
+
+
+def _state(given: str, lifecycle: Lifecycle) -> str:
+    """A state, or leaves joined, in the order of the definition."""
+    chart, named = lifecycle.chart, given.split("+")
+    unknown = [one for one in named if one not in chart.places]
+    if unknown:
+        raise MalformedRequest(
+            f"state: {lifecycle.collection} know no state {unknown[0][:80]!r}"
+            f" (declared: {', '.join(chart.places)})"
+        )
+    return given if len(named) == 1 else "+".join(chart.ordered(named))
+
+
+def _with_word(
+    query: Mapping[str, str], lifecycle: Lifecycle
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The states under which the word is declared, and the leaves for which it applies."""
+    if "tool" not in query and "word" not in query:
+        return (), ()
+    if "tool" not in query or "word" not in query:
+        raise MalformedRequest("`tool` and `word` go together: what that tool calls where they are")
+    tool, word = query["tool"], query["word"]
+    if tool not in lifecycle.declaration.tools:
+        raise UnknownTool(
+            f"{lifecycle.collection} know no tool {tool[:80]!r}"
+            f" (declared: {', '.join(lifecycle.declaration.tools)})",
+            tool=tool[:80],
+        )
+    entries = board.entries_with(lifecycle, tool, word)
+    if not entries:
+        said = ", ".join(board.said_by(lifecycle, tool)) or "none"
+        raise MalformedRequest(f"word: {tool!r} has no word {word[:80]!r} (its words: {said})")
+    return entries, board.configurations_with(lifecycle, tool, word)
+
+
+def _overdue(query: Mapping[str, str]) -> bool:
+    if query.get("overdue", "true") != "true":
+        raise MalformedRequest("overdue: only `true` can be asked for")
+    return "overdue" in query
+
+
+def _words(given: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(board.words(given[:QUERY_LENGTH_MAX])))
+    if len(given) > QUERY_LENGTH_MAX or not 0 < len(found) <= WORDS_ASKED_MAX:
+        raise MalformedRequest(
+            f"q: 1 to {WORDS_ASKED_MAX} words of letters and digits,"
+            f" in at most {QUERY_LENGTH_MAX} characters"
+        )
+    return found
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return LIMIT
+    if not (given.isascii() and given.isdigit() and 0 < int(given[:9]) <= LIMIT_MAX):
+        raise MalformedRequest(f"limit: a whole number from 1 to {LIMIT_MAX}")
+    return int(given)
+
+
+# --- cursors ------------------------------------------------------------------------------------
+
+
+def _digest(lifecycle: Lifecycle, query: Mapping[str, str]) -> str:
+    """Which list this is: a cursor goes on in its own list only."""
+    asked = [lifecycle.collection, *(query.get(name, "") for name in FILTERS)]
+    return sha256("\0".join(asked).encode()).hexdigest()[:16]
+
+
+def _cursor(digest: str, key: Key) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(Cursor(digest, key))).decode().rstrip("=")
+
+
+def _key(given: str, digest: str) -> Key:
+    given = given[:CURSOR_LENGTH_MAX]
+    try:
+        text = urlsafe_b64decode(given.encode("ascii") + b"=" * (-len(given) % 4))
+        cursor = msgspec.json.decode(text, type=Cursor)
+    except (ValueError, msgspec.MsgspecError) as exc:
+        raise MalformedRequest("cursor: not one that this service gave") from exc
+    if cursor.list != digest:
+        raise MalformedRequest("cursor: it goes on in another list; ask with the same filters")
+    return cursor.key
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/v1/{collection}",
+        list_cases,
+        "The cases of a collection, newest opened first, as far as you may see them",
+        gives=Cases,
+        query={
+            **FILTERS,
+            "limit": f"how many, 1 to {LIMIT_MAX}; {LIMIT} unless told",
+            "cursor": "`next` of the page before, with the same filters",
+        },
+        refuses=(UnknownTool, MethodNotAllowed),
+        visible="views",
+    ),
+)

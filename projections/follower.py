@@ -1,0 +1,375 @@
+"""Follows the log and keeps the read models up to date.
+
+It reads the log in batches, decodes each event once, hands every read model what is new, and
+commits their rows together with the position: whatever dies, nothing is counted twice and nothing
+is left out. The position's row is locked meanwhile, so any number of followers may run; there is no
+leader, and nothing outlives a transaction. It polls: one look at the end of an index every 50 ms
+costs next to nothing, cannot be lost as a NOTIFY can, works behind any pooler, and spares every
+append the lock that NOTIFY takes.
+
+An event that a read model cannot digest parks its case there, named in the table `stale`; all other
+cases go on. A rebuild mends it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from threading import Event as Signal
+from typing import Protocol
+
+import msgspec
+import structlog
+from eventsourcing.persistence import Notification
+from msgspec import Struct
+
+from lifecycle.asks import definition_stream
+from lifecycle.events import BY_TOPIC, DefinitionAdopted, Entry, Erased, Event
+from lifecycle.log import Recorder
+from lifecycle.mapper import EntryMapper
+from lifecycle.model import Lifecycle
+from lifecycle.refusals import StorageUnavailable
+from projections import tables
+from projections.store import BadData, BeingRebuilt, Session, Store, marks
+
+BATCH_EVENTS_MAX = 5000
+POLL_SECONDS = 0.05
+BACK_OFF_SECONDS_MAX = 10.0
+ERROR_LENGTH_MAX = 300
+
+Subject = tuple[str, str]
+"""Collection and id of a case; what is about no case has its kind and its stream's name."""
+
+log = structlog.get_logger("statekeeper.follower")
+
+
+class Batch(Struct, frozen=True):
+    """What is new in the log, case by case."""
+
+    entries: Mapping[Subject, Sequence[Entry]]
+    """Each in the order of the log."""
+    seen_at: Mapping[int, datetime]
+    """Position → the latest time of recording up to there: it never runs back."""
+
+
+class ReadModel(Protocol):
+    """What is kept up to date."""
+
+    @property
+    def name(self) -> str:
+        """Named so in the table `stale`."""
+
+    @property
+    def wants(self) -> type[Event]:
+        """Only events of this kind are read for it."""
+
+    def digest(self, session: Session, batch: Batch) -> Mapping[Subject, Exception]:
+        """Write what follows from a batch; answer the cases of which nothing could be written."""
+
+    def drop(self, session: Session, subject: Subject) -> None:
+        """Keep nothing of a case."""
+
+    def forget(self) -> None:
+        """Remember nothing that the store may not hold."""
+
+
+class MadeOtherwise(Exception):
+    """The rows were derived with other definitions than this process has."""
+
+
+class Lag(Struct, frozen=True):
+    """How far the read models are behind the log."""
+
+    events: int
+    """Positions between the two; a position is not always used."""
+    seconds: float
+    """How long ago the first event that they do not know was recorded."""
+
+
+class Follower:
+    """One pair of eyes on the log."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        mapper: EntryMapper,
+        store: Store,
+        models: Sequence[ReadModel],
+        made_with: str,
+    ) -> None:
+        """Take the log, the store and what is kept in it; read nothing yet."""
+        self._recorder = recorder
+        self._mapper = EntryMapper(mapper.vault.apart())
+        self._store = store
+        self._models = models
+        self._made_with = made_with
+        self._wanted = {
+            model.name: frozenset(
+                topic for topic, event in BY_TOPIC.items() if issubclass(event, model.wants)
+            )
+            for model in models
+        }
+        self._topics = frozenset[str]().union(*self._wanted.values())
+        self._stale: dict[str, set[Subject]] | None = None
+        self._scrub = True
+        self.position = store.position()
+        """The last event that is known to be in the store."""
+
+    def step(self) -> bool:
+        """Take the next batch; False where there is none, or another follower has it.
+
+        Raises `MadeOtherwise`, and `StorageUnavailable` where a database cannot be used.
+        """
+        if self._scrub:
+            self._store.scrub()
+            self._scrub = False
+        tail = self._recorder.tail(self.position, BATCH_EVENTS_MAX)
+        if not tail:
+            return False
+        try:
+            return self._take(tail, careful=False)
+        except BadData as cause:
+            log.warning("a value that the database refuses", cause=str(cause))
+            return self._take(tail, careful=True)
+
+    def _take(self, tail: Sequence[Notification], *, careful: bool) -> bool:
+        erased = False
+        try:
+            with self._store.following() as session:
+                if session is None:
+                    self._let_go()
+                    return False
+                ((position, seen_at, made_with),) = session.rows(tables.SELECT_FOLLOWED)
+                self._check_definitions(made_with)
+                if position != self.position:  # another follower was here
+                    self._let_go(position)
+                    tail = self._recorder.tail(position, BATCH_EVENTS_MAX)
+                    if not tail:
+                        return False
+                last, erased = self._digest(session, tail, seen_at, careful=careful)
+                session.run(tables.UPDATE_FOLLOWED, position=tail[-1].id, seen_at=last)
+        except BaseException:
+            self._let_go(self.position)
+            raise
+        self.position = tail[-1].id
+        self._scrub = erased
+        return True
+
+    def _check_definitions(self, made_with: str) -> None:
+        if made_with != self._made_with:
+            raise MadeOtherwise(made_with)
+
+    def _let_go(self, position: int | None = None) -> None:
+        """Somebody else writes, or what was written did not stand."""
+        for model in self._models:
+            model.forget()
+        self._stale = None
+        self.position = self._store.position() if position is None else position
+
+    def _digest(
+        self, session: Session, tail: Sequence[Notification], seen_at: str, *, careful: bool
+    ) -> tuple[str, bool]:
+        """Have every read model digest the tail; the latest time seen, and was anything erased?"""
+        batch, undecoded, erased = self._decoded(tail, seen_at)
+        stale = self._parked(session)
+        for model in self._models:
+            parked = stale[model.name]
+            entries = {
+                subject: found
+                for subject, events in batch.entries.items()
+                if (found := self._for(model, events)) and subject not in parked
+            }
+            mine = msgspec.structs.replace(batch, entries=entries)
+            failed: dict[Subject, Exception] = {
+                subject: no for subject, no in undecoded.items() if subject not in parked
+            }
+            if careful:
+                failed |= self._one_by_one(session, model, mine)
+            elif entries:
+                failed |= model.digest(session, mine)
+            for subject, no in failed.items():
+                self._park(session, model, subject, tail, no)
+            for subject in erased & stale[model.name]:
+                model.drop(session, subject)
+        latest = max(batch.seen_at.values(), default=None)
+        return written(latest) if latest else seen_at, bool(erased)
+
+    def _for(self, model: ReadModel, events: Sequence[Entry]) -> Sequence[Entry]:
+        if len(self._models) == 1:
+            return events
+        topics = self._wanted[model.name]
+        return [entry for entry in events if entry.event.TOPIC in topics]
+
+    def _one_by_one(
+        self, session: Session, model: ReadModel, batch: Batch
+    ) -> dict[Subject, Exception]:
+        """Find out which case it is that the database does not take."""
+        failed: dict[Subject, Exception] = {}
+        for subject, entries in batch.entries.items():
+            session.run("SAVEPOINT one")
+            try:
+                alone = Batch({subject: entries}, batch.seen_at)
+                failed |= model.digest(session, alone)
+            except BadData as no:
+                session.run("ROLLBACK TO SAVEPOINT one")
+                model.forget()
+                failed[subject] = no
+            session.run("RELEASE SAVEPOINT one")
+        return failed
+
+    def _decoded(
+        self, tail: Sequence[Notification], seen_at: str
+    ) -> tuple[Batch, dict[Subject, Exception], set[Subject]]:
+        wanted = [one for one in tail if one.topic in self._topics or one.topic not in BY_TOPIC]
+        vault = self._mapper.vault
+        vault.settle(stored=False)  # we make no keys; this bounds what is remembered of them
+        self._mapper.recall_keys(wanted)
+        entries: dict[Subject, list[Entry]] = {}
+        times: dict[int, datetime] = {}
+        latest = datetime.fromisoformat(seen_at) if seen_at else datetime.min.replace(tzinfo=UTC)
+        undecoded: dict[Subject, Exception] = {}
+        erased: set[Subject] = set()
+        for stored in wanted:
+            stream = str(stored.originator_id)
+            subject = subject_of(stream)
+            if stored.topic == Erased.TOPIC:
+                # Whoever erased has deleted the key: ours is of no use, and another may come.
+                vault.mistrust(stream)
+                erased.add(subject)
+            try:
+                entry = self._mapper.to_domain_event(stored)
+            except StorageUnavailable:
+                raise
+            except Exception as no:  # noqa: BLE001 - an event of another time parks its case only
+                undecoded.setdefault(subject, no)
+                entries.pop(subject, None)
+                continue
+            latest = max(latest, entry.event.recorded_at)
+            times[stored.id] = latest
+            if subject not in undecoded:
+                entries.setdefault(subject, []).append(entry)
+        return Batch(entries, times), undecoded, erased
+
+    def _parked(self, session: Session) -> dict[str, set[Subject]]:
+        if self._stale is None:
+            self._stale = {model.name: set() for model in self._models}
+            for name, collection, case_id, _, _ in session.rows(tables.SELECT_STALE):
+                self._stale.setdefault(name, set()).add((collection, case_id))
+        return self._stale
+
+    def _park(
+        self,
+        session: Session,
+        model: ReadModel,
+        subject: Subject,
+        tail: Sequence[Notification],
+        no: Exception,
+    ) -> None:
+        position = next(one.id for one in tail if subject_of(str(one.originator_id)) == subject)
+        error = f"{type(no).__name__}: {no}"[:ERROR_LENGTH_MAX]
+        log.error("parked", model=model.name, case="/".join(subject), position=position, why=error)
+        session.run(
+            tables.INSERT_STALE,
+            model=model.name,
+            collection=subject[0],
+            id=subject[1],
+            position=position,
+            error=error.encode("ascii", "backslashreplace").decode().replace("\0", "\\0"),
+        )
+        self._parked(session)[model.name].add(subject)
+
+
+def subject_of(stream: str) -> Subject:
+    """Whom or what a stream is about."""
+    kind, _, name = stream.partition(":")
+    if kind in {"case", "refusals"}:
+        collection, _, case_id = name.partition("/")
+        return collection, case_id
+    return kind, name
+
+
+def written(time: datetime) -> str:
+    """A time as it sorts: UTC, with microseconds."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def follow(
+    follower: Follower,
+    stop: Signal,
+    otherwise: Callable[[], None],
+    *,
+    poll_seconds: float = POLL_SECONDS,
+) -> None:
+    """Follow until told to stop, whatever happens to the databases.
+
+    `otherwise` is called where the rows were derived with other definitions than ours.
+    """
+    pause = poll_seconds
+    while not stop.is_set():
+        try:
+            moved = follower.step()
+            pause = 0.0 if moved else poll_seconds
+        except MadeOtherwise:
+            otherwise()
+            pause = 1.0
+        except StorageUnavailable as exc:
+            pause = min(BACK_OFF_SECONDS_MAX, max(0.1, pause * 2))
+            log.warning("waiting for the database", why=exc.detail, seconds=pause)
+        except Exception:
+            pause = min(BACK_OFF_SECONDS_MAX, max(0.1, pause * 2))
+            log.exception("could not follow", position=follower.position)
+        if pause:
+            stop.wait(pause)
+
+
+def rebuild(
+    recorder: Recorder,
+    mapper: EntryMapper,
+    store: Store,
+    models: Sequence[ReadModel],
+    lifecycles: Mapping[str, Lifecycle],
+) -> Iterator[int]:
+    """Build every read model anew beside, and put it in place; gives each position reached.
+
+    The old ones are followed and read meanwhile. Raises `BeingRebuilt` where somebody does so.
+    """
+    with store.building() as built:
+        follower = Follower(recorder, mapper, built, models, marks(lifecycles))
+        while follower.step():
+            yield follower.position
+        built.finish()
+        while follower.step():
+            yield follower.position
+        with store.replaced_by(built):
+            while follower.step():
+                pass
+        yield follower.position
+
+
+def adopted(recorder: Recorder, mapper: EntryMapper, lifecycles: Mapping[str, Lifecycle]) -> bool:
+    """Whether these are the definitions that decide."""
+    for lifecycle in lifecycles.values():
+        stream = definition_stream(lifecycle.name)
+        for stored in recorder.select_events(stream, desc=True, limit=1):
+            event = mapper.to_domain_event(stored).event
+            if isinstance(event, DefinitionAdopted) and event.digest != lifecycle.mark.digest:
+                return False
+    return True
+
+
+def lag(recorder: Recorder, store: Store, now: datetime) -> Lag:
+    """How far the read models are behind the log."""
+    position = store.position()
+    behind = recorder.last_position() - position
+    waiting = recorder.tail(position, 1) if behind > 0 else ()
+    if not waiting:
+        return Lag(0, 0.0)
+    recorded_at = _recorded(bytes(waiting[0].state)).recorded_at
+    return Lag(behind, max(0.0, (now - recorded_at).total_seconds()))
+
+
+class _Recorded(Struct):
+    recorded_at: datetime
+
+
+_recorded = msgspec.json.Decoder(_Recorded).decode
+
+__all__ = ["BeingRebuilt", "Follower", "Lag", "adopted", "follow", "lag", "rebuild"]
