@@ -20,7 +20,18 @@ from rich.progress import (
 from api.asking import moved_since, states_of
 from api.door import Keeper
 from api.imports import PAUSE_SECONDS
-from api.lines import ENDED, Chunk, Import, LineAnswer, answers, not_asked, settled, stopped_by
+from api.lines import (
+    ENDED,
+    FEW_LINES,
+    Chunk,
+    Company,
+    Import,
+    LineAnswer,
+    answers,
+    not_asked,
+    settled,
+    stopped_by,
+)
 from lifecycle.adoption import adopt
 from lifecycle.asks import Answer, definition_stream
 from lifecycle.events import Asker
@@ -36,6 +47,8 @@ from lifecycle.refusals import (
 )
 
 PIECE_BYTES = 2**16
+LINES_ALONE = 512
+"""Asked together while nobody else writes: nobody waits behind them."""
 NOT_NOW = {StorageUnavailable.code, DefinitionNotAdopted.code}
 
 
@@ -145,11 +158,12 @@ def _answered(keeper: Keeper, coming: Import, file: BinaryIO) -> Iterator[tuple[
 
     A chunk is made ready while the one before it is decided, and asked once that one stands.
     """
-    journal = keeper.journal
+    journal, company = keeper.journal, Company(keeper)
     asked: tuple[Chunk, Future[list[Outcome]] | NotNow] | None = None
     for taken, chunk in _chunks(coming, file):
         stopped, answered = _finished(keeper, asked)
         asked = chunk, stopped or _asked(journal, chunk)
+        coming.at_once = FEW_LINES if company.has_come() else LINES_ALONE
         yield taken, answered
     yield file.tell(), _finished(keeper, asked)[1]
 

@@ -17,7 +17,9 @@ from api.door import DRAIN_BYTES_MAX, Keeper, Operation, Visit, refused, respond
 from api.keys import identify
 from api.lines import (
     ENDED,
+    FEW_LINES,
     Chunk,
+    Company,
     Import,
     Line,
     LineAnswer,
@@ -29,6 +31,7 @@ from api.lines import (
 )
 from api.problems import MalformedRequest, MethodNotAllowed, UnsupportedMediaType
 from lifecycle.asks import Answer as Settled
+from lifecycle.journal import IMPORT_ASKS_MAX
 from lifecycle.refusals import (
     NotNow,
     NotYours,
@@ -118,6 +121,7 @@ class Exchange:
         self._import = coming
         self._chunks: asyncio.Queue[Chunk | None] = asyncio.Queue(CHUNKS_AHEAD)
         self._stopped: NotNow | None = None
+        self._company = Company(keeper)
 
     async def hear(self, receive: Receive) -> None:
         """Make chunks of what comes; a line that breaks off with the connection is none."""
@@ -125,6 +129,8 @@ class Exchange:
             async for piece in _pieces(receive):
                 for chunk in self._import.chunks(piece):
                     await self._chunks.put(chunk)
+                    others = self._company.has_come()
+                    self._import.at_once = FEW_LINES if others else IMPORT_ASKS_MAX
         except TimeoutError:
             silence = f"nothing came for {IDLE_SECONDS_MAX:.0f} s: the import ends here"
             await self._chunks.put(self._import.broken_off(MalformedRequest(silence)))

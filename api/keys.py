@@ -18,6 +18,7 @@ from lifecycle.refusals import NotSignedIn
 
 SECRET_BYTES = 32
 ID_LENGTH = 10
+KEYS_PAGE = 1000
 ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
 _KEY = re.compile(r"Bearer sk_([a-z0-9]{10})_([A-Za-z0-9_-]{20,100})")
@@ -97,16 +98,23 @@ def revoke(journal: Journal, key_id: str) -> bool:
     return known_before
 
 
+def any_issued(journal: Journal) -> bool:
+    """Was a key ever issued? The first ones stand near the beginning of the log."""
+    topics = (KeyIssued.TOPIC,)
+    return bool(journal.recorder.select_notifications(None, 1, topics=topics))
+
+
 def issued(journal: Journal) -> list[Key]:
     """Every key, in the order of issue; revoked ones too."""
     keys: dict[str, Known] = {}
-    position = 0
-    while tail := journal.recorder.tail(position):
-        for stored in tail:
-            if stored.topic in {KeyIssued.TOPIC, KeyRevoked.TOPIC}:
-                entry = journal.mapper.to_domain_event(stored)
-                keys[entry.stream] = learn(keys.get(entry.stream, NOTHING), entry)
-        position = tail[-1].id
+    position, topics = 0, (KeyIssued.TOPIC, KeyRevoked.TOPIC)
+    while page := journal.recorder.select_notifications(
+        position, KEYS_PAGE, topics=topics, inclusive_of_start=False
+    ):
+        for stored in page:
+            entry = journal.mapper.to_domain_event(stored)
+            keys[entry.stream] = learn(keys.get(entry.stream, NOTHING), entry)
+        position = page[-1].id
     return [known.state for known in keys.values() if isinstance(known.state, Key)]
 
 

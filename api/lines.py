@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from api.asking import claimed
 from api.cases import OpenBody, opening
-from api.door import BODY_BYTES_MAX, json_of
+from api.door import BODY_BYTES_MAX, Keeper, json_of
 from api.problems import JSON, BodyTooLarge, InternalFault, MalformedRequest, body_of
 from api.transitions import TransitionBody
 from lifecycle.asks import Answer, Ask, Request
@@ -30,6 +30,8 @@ from lifecycle.refusals import NotNow, Refusal, StaffOnly, UnknownCase, UnknownT
 LINE_BYTES_MAX = BODY_BYTES_MAX
 CHUNK_BYTES_MAX = 2**20
 """What the lines that are asked together may amount to; one line may be more."""
+FEW_LINES = 16
+"""Asked together while others are at work: a batch with them is decided in a millisecond or two."""
 DIGEST_BYTES = 20
 KEY_LENGTH_MAX = 255
 ENDED = b"\n"
@@ -76,8 +78,9 @@ class LineAnswer(Struct, frozen=True, omit_defaults=True):
 class Chunk:
     """Lines that are asked together, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines_max: int) -> None:
         """Begin without lines."""
+        self._lines_max = lines_max
         self.numbers: list[int] = []
         self.refused: dict[int, Refusal] = {}
         """Number → the refusal of a line that is not even asked."""
@@ -87,7 +90,7 @@ class Chunk:
     @property
     def is_full(self) -> bool:
         """Whether no more may be asked together."""
-        return len(self.numbers) >= IMPORT_ASKS_MAX or self.size >= CHUNK_BYTES_MAX
+        return len(self.numbers) >= self._lines_max or self.size >= CHUNK_BYTES_MAX
 
 
 class Import:
@@ -104,6 +107,8 @@ class Import:
         self._behalf = {
             tool: Asker(tool=tool, key=asker.key) for tool in lifecycle.declaration.tools
         }
+        self.at_once = IMPORT_ASKS_MAX
+        """How many lines the next chunks are to hold: few, while others are at work."""
         self._rest: list[bytes] = []
         self._rest_bytes = 0
         self._number = 0
@@ -121,7 +126,7 @@ class Import:
 
     def broken_off(self, refusal: Refusal) -> Chunk:
         """The answer to a line that never came."""
-        chunk = Chunk()
+        chunk = Chunk(self.at_once)
         chunk.numbers.append(self._number + 1)
         chunk.refused[self._number + 1] = refusal
         return chunk
@@ -139,14 +144,14 @@ class Import:
         return line
 
     def _chunks(self, lines: Sequence[bytes]) -> Iterator[Chunk]:
-        chunk = Chunk()
+        chunk = Chunk(self.at_once)
         for line in lines:
             self._number += 1
             if line := line.strip():
                 self._add(chunk, line)
                 if chunk.is_full:
                     yield chunk
-                    chunk = Chunk()
+                    chunk = Chunk(self.at_once)
         if chunk.numbers:
             yield chunk
 
@@ -216,6 +221,25 @@ class Import:
             return 0
         self._again[digest] = ordinal = self._again.get(digest, 0) + 1
         return ordinal
+
+
+class Company:
+    """Tells whether anybody else is at work: then an import goes on in small steps."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        """Begin to watch."""
+        self._keeper = keeper
+        self._seen = self._heard()
+
+    def has_come(self) -> bool:
+        """Whether anybody asked here, or wrote from elsewhere, since this was asked last."""
+        before, self._seen = self._seen, self._heard()
+        return self._seen != before
+
+    def _heard(self) -> tuple[int, int]:
+        journal = self._keeper.journal
+        # What is in the log and did not come from this process, came from another one.
+        return self._keeper.tally.answers.total(), journal.position - journal.pulse.events
 
 
 def settled(outcomes: Sequence[Outcome]) -> list[Answer | Refusal]:

@@ -17,7 +17,7 @@ import uvicorn
 
 from api.app import application
 from api.door import Keeper
-from api.keys import issue, issued
+from api.keys import any_issued, issue
 from api.logs import configure
 from api.settings import Settings
 from lifecycle.adoption import adopt
@@ -171,15 +171,18 @@ def _first_words(keeper: Keeper, settings: Settings) -> Iterator[str]:
     """Where it listens; at the first run also a key per tool, and what to try."""
     here = f"http://{settings.host}:{settings.port}"
     yield f"Statekeeper on {here}"
-    if issued(keeper.journal):
+    if any_issued(keeper.journal):
         return
+    lifecycles = keeper.catalogue.lifecycles
+    lifecycle = lifecycles.get("jobs") or next(iter(lifecycles.values()))
     yield "\nFirst run: a key for each tool. They are shown this once."
-    keys = {tool: issue(keeper.journal, tool=tool).key for tool in keeper.catalogue.tools()}
+    keys = {
+        tool: issue(keeper.journal, tool=tool).key
+        for tool in {**lifecycle.declaration.tools, **keeper.catalogue.tools()}
+    }
     keys["staff"] = issue(keeper.journal, staff="operator").key
     for name, key in keys.items():
         yield f"  {name.upper()}_KEY={key}"
-    lifecycles = keeper.catalogue.lifecycles
-    lifecycle = lifecycles.get("jobs") or next(iter(lifecycles.values()))
     tool = lifecycle.ownership.openers(lifecycle.chart.initial)[0]
     address = f"{here}/v1/{lifecycle.collection}"
     asker = f"-H 'Authorization: Bearer {keys[tool]}'"

@@ -113,6 +113,73 @@ class Write(Struct, frozen=True, forbid_unknown_fields=True):
     """Statuses that mean it was taken: exact, or a class such as `2xx`."""
 
 
+Headings = str | tuple[str, ...]
+"""What a column of an export may be headed: one way, or several, the likeliest first."""
+
+
+class Column(Struct, frozen=True, forbid_unknown_fields=True):
+    """A column that is wanted for deriving a word, by a name of its own."""
+
+    heading: Headings
+    type: Literal["text", "number", "money", "date"] = "text"
+
+
+class Derived(Struct, frozen=True, forbid_unknown_fields=True):
+    """The word of a record that has no status of its own, where a condition holds."""
+
+    word: str
+    when: str = "true"
+    """A condition over `columns`, `money` and `today`, in the language of transitions' `when`."""
+
+
+class Export(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the columns of an export mean, headed as the product writes them.
+
+    Headings are compared without regard to case, spacing and punctuation.
+    """
+
+    ref: Headings
+    """The product's own id of the record."""
+    status_field: str
+    """The tool's status field that `word` shows."""
+    word: Headings = ()
+    words: dict[str, str] = {}
+    """What the export writes → the word that the product means; others stand as they are."""
+    derived: tuple[Derived, ...] = ()
+    """Where no column shows a word: the first whose condition holds."""
+    also: Headings = ()
+    """Further ids of the record by which other tools may refer to it, such as a number."""
+    kind: Headings = ()
+    """What kind of record it is, where one file holds several."""
+    since: Headings = ()
+    """When it changed last: when the word became what it is, as far as the product tells."""
+    name: Headings = ()
+    """The customer's name."""
+    title: Headings = ()
+    """What the job is called."""
+    email: Headings = ()
+    phone: Headings = ()
+    address: Headings = ()
+    """Its parts stand in several columns where the headings are joined by ` + `."""
+    money: Headings = ()
+    """What the job is worth."""
+    currency: Headings = ()
+    references: dict[str, Headings] = {}
+    """Tool, or connector of a tool → columns that hold that tool's own id."""
+    fields: dict[str, Headings] = {}
+    """Canonical field → its column."""
+    columns: dict[str, Column] = {}
+    """Further columns that conditions name."""
+    currency_unnamed: str | None = None
+    """ISO 4217: what amounts without a currency are in."""
+    dates: Literal["day first", "month first"] | None = None
+    """How dates are written, where a whole column leaves it open."""
+    decimal: Literal["point", "comma"] | None = None
+    """What stands before the cents, where a whole column leaves it open."""
+    zone: str = "+00:00"
+    """The offset of times that are written without one."""
+
+
 class Connector(Struct, frozen=True, forbid_unknown_fields=True):
     """How one product speaks: its signature, its messages, its words."""
 
@@ -142,6 +209,8 @@ class Connector(Struct, frozen=True, forbid_unknown_fields=True):
     handshake: Handshake | None = None
     fetch: Fetch | None = None
     write: Write | None = None
+    export: Export | None = None
+    """How its exports (CSV, XLSX) are read by `statekeeper audit`."""
     vocabulary: dict[str, tuple[str, ...]] = {}
     """The words a product has published, by kind of record or by status field."""
 

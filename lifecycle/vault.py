@@ -8,7 +8,6 @@ stand in. Deleting the key is the only deletion there is: what it sealed can nev
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from copy import copy
 from threading import Lock
 
 from cryptography.exceptions import InvalidTag
@@ -33,6 +32,7 @@ class Vault:
         self, master: bytes, stored: Callable[[Collection[str]], Mapping[str, bytes]]
     ) -> None:
         """Take the master key (32 bytes) and how to read wrapped keys by stream."""
+        self._master_key = master
         self._master = AESGCM(master)
         self._stored = stored
         self._keys: OrderedDict[str, bytes] = OrderedDict()
@@ -105,10 +105,7 @@ class Vault:
 
     def apart(self) -> "Vault":
         """Another one over the same keys, that remembers by itself: for who only reads."""
-        other = copy(self)
-        other._keys, other._made, other._one_at_a_time = OrderedDict(), {}, Lock()
-        other._forgotten, other._keyless = set(), set()
-        return other
+        return Vault(self._master_key, self._stored)
 
     def _key(self, stream: str) -> bytes | None:
         if stream not in self._keys:
