@@ -208,10 +208,11 @@ def _refuse_names_twice(body: bytes) -> None:
     """Look closely where the quick count leaves a doubt: a text may hold what looks like a name."""
 
     def unique(pairs: list[tuple[str, object]]) -> None:
-        names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
                 raise MalformedRequest(f"the body names {name[:80]!r} twice in one object")
+            seen.add(name)
 
     json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)
 
