@@ -1,7 +1,7 @@
 """How a product speaks, as data: one file in `connectors/` of the definitions, and no code.
 
-Here it is only read. Expressions (JMESPath) and templates stay text; whoever hears and tells
-evaluates them, within bounds.
+Here it is only read. Expressions (JMESPath) and templates stay text, but each is tried: whoever
+hears and tells evaluates them, within bounds, and finds none that cannot be.
 """
 
 import re
@@ -12,6 +12,8 @@ from msgspec import Meta, Struct
 
 from lifecycle.declaration import Duration
 from lifecycle.definition import Marks, listed, near, read_as
+from lifecycle.expressions import NotAnExpression, Place, check, pieces
+from lifecycle.readings import is_zone
 from lifecycle.refusals import BadDefinition, Problem
 
 ConnectorId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -35,9 +37,11 @@ class Signature(Struct, frozen=True, forbid_unknown_fields=True):
     none: bool = False
     """Not signed; the flow then needs a path token that nobody can guess."""
     reads: str = "{signature}"
-    """How it is written, of {signature}, {timestamp} and {id}; unknown parts are skipped."""
+    """How it is written, of {signature}, {timestamp} and {id}; several may stand there, in parts
+    divided by commas, semicolons or spaces; unknown parts are skipped."""
     signs: str = "{body}"
-    """What is signed, of {method}, {url}, {timestamp}, {id}, {body}, {secret}, {JMESPath}."""
+    """What is signed, of {method}, {url}, {timestamp}, {id}, {body} (the exact bytes), {secret} and
+    {JMESPath in the body}; a part of the body with one of those names is written {@.id}."""
     timestamp: str | None = None
     """A header that carries the time, where the signature's own does not."""
     id: str | None = None
@@ -46,9 +50,9 @@ class Signature(Struct, frozen=True, forbid_unknown_fields=True):
     algorithm: Literal["sha256", "sha1"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     secret: Literal["plain", "base64"] = "plain"  # noqa: S105 - how, not what
-    """How the secret itself is written; before base64 a prefix such as `whsec_` is dropped."""
+    """How the secret itself is written; before base64 the prefix `whsec_` is dropped."""
     tolerance: Duration | None = None
-    """How old a signed timestamp may be."""
+    """How old, or early, a signed timestamp may be; five minutes where nothing is said."""
 
 
 class Header(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,17 +75,23 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
     status: Annotated[int, Meta(ge=200, le=299)] = 200
     body: str = ""
+    headers: dict[str, str] = {}
+    """Such as its Content-Type, which is plain text where nothing is said."""
 
 
 class Handshake(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a product introduces itself: it sends something that it wants to read back."""
+    """How a product introduces itself: it sends something that it wants to read back.
+
+    That may come before anything is signed, so nothing else of it is kept or believed.
+    """
 
     header: str | None = None
     """A header; a request with it is answered with the same header."""
     query: str | None = None
     """A parameter of the address; its value is answered as the body."""
     body: str | None = None
-    """JMESPath; a body in which it finds something is answered with what it found."""
+    """JMESPath; a body in which it finds something is answered with what it found: text as it is,
+    an object as JSON (`challenge && {challenge: challenge}` gives back both name and value)."""
 
 
 class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,9 +137,11 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True):
 class Derived(Struct, frozen=True, forbid_unknown_fields=True):
     """The word of a record that has no status of its own, where a condition holds."""
 
-    word: str
-    when: str = "true"
-    """A condition over `columns`, `money` and `today`, in the language of transitions' `when`."""
+    word: Headings
+    """The word it amounts to; several where it can be any of them."""
+    when: str | None = None
+    """A condition over `columns`, `money` and `today`, in the language of transitions' `when`;
+    without one it always holds. An empty cell holds in no condition."""
 
 
 class Export(Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,13 +152,12 @@ class Export(Struct, frozen=True, forbid_unknown_fields=True):
 
     ref: Headings
     """The product's own id of the record."""
-    status_field: str
-    """The tool's status field that `word` shows."""
-    word: Headings = ()
+    status: dict[str, Headings] = {}
+    """The tool's status field → the column that shows it."""
     words: dict[str, str] = {}
     """What the export writes → the word that the product means; others stand as they are."""
-    derived: tuple[Derived, ...] = ()
-    """Where no column shows a word: the first whose condition holds."""
+    derived: dict[str, tuple[Derived, ...]] = {}
+    """Status field → where no column shows it: the first whose condition holds."""
     also: Headings = ()
     """Further ids of the record by which other tools may refer to it, such as a number."""
     kind: Headings = ()
@@ -166,17 +177,20 @@ class Export(Struct, frozen=True, forbid_unknown_fields=True):
     currency: Headings = ()
     references: dict[str, Headings] = {}
     """Tool, or connector of a tool → columns that hold that tool's own id."""
+    match: tuple[Literal["email", "phone"], ...] = ("email", "phone")
+    """The keys that tell customers apart here; one that many share, such as the phone of an
+    office, is better left out."""
     fields: dict[str, Headings] = {}
     """Canonical field → its column."""
     columns: dict[str, Column] = {}
     """Further columns that conditions name."""
-    currency_unnamed: str | None = None
+    currency_unnamed: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] | None = None
     """ISO 4217: what amounts without a currency are in."""
     dates: Literal["day first", "month first"] | None = None
     """How dates are written, where a whole column leaves it open."""
     decimal: Literal["point", "comma"] | None = None
     """What stands before the cents, where a whole column leaves it open."""
-    zone: str = "+00:00"
+    zone: Annotated[str, Meta(pattern=r"^[+-][01][0-9]:[0-5][0-9]$")] = "+00:00"
     """The offset of times that are written without one."""
 
 
@@ -190,7 +204,8 @@ class Connector(Struct, frozen=True, forbid_unknown_fields=True):
     signature: Signature | None = None
     """Without one, webhooks are refused; a product that does not sign says `none: true`."""
     messages: str = "@"
-    """JMESPath to the message, or the list of messages, in one body."""
+    """JMESPath to the message, or the list of messages, in one body: JSON, a form (its fields by
+    name, or the JSON that is its only one), or XML (elements by name, without their prefixes)."""
     id: str | tuple[str, ...] | Header | None = None
     """What tells one message from another: JMESPath, several taken together, or a header."""
     occurred_at: str | None = None
@@ -204,7 +219,9 @@ class Connector(Struct, frozen=True, forbid_unknown_fields=True):
     word: str | None = None
     """JMESPath to the word in the status field."""
     fields: dict[str, str | Amount] = {}
-    """Canonical field → JMESPath."""
+    """Canonical field → JMESPath; what finds nothing is not said."""
+    zone: str | None = None
+    """The time zone in which its moments are days, such as America/Denver; as written if absent."""
     answer: Answer = Answer()
     handshake: Handshake | None = None
     fetch: Fetch | None = None
@@ -247,13 +264,96 @@ def _doubts(connector: Connector, marks: Marks) -> Iterator[Problem]:
             "none": signature.none,
         }
         yield from _one_of("signature", places, marks)
-        for part in re.findall(r"\{(.*?)\}", signature.reads):
-            if part not in PARTS:
-                message = f"no part '{{{part}}}'{near(part, PARTS)}; {listed(PARTS)}"
-                yield marks.problem("signature.reads", message)
+        yield from _reading(signature.reads, marks)
     if handshake is not None:
         places = {"header": handshake.header, "query": handshake.query, "body": handshake.body}
         yield from _one_of("handshake", places, marks)
+    if connector.zone is not None and not is_zone(connector.zone):
+        yield marks.problem("zone", f"no time zone '{connector.zone}'; as in America/Denver")
+    for path, expression in _expressions(connector):
+        yield from _tried(path, expression, marks)
+    for path, template in _templates(connector):
+        yield from _filled(path, template, marks)
+
+
+def _reading(template: str, marks: Marks) -> Iterator[Problem]:
+    """Check how a signature is written: parts that can be read, the signature one of them."""
+    path = "signature.reads"
+    try:
+        parts = [piece.expression for piece in pieces(template) if isinstance(piece, Place)]
+    except NotAnExpression as exc:
+        yield marks.problem(path, str(exc))
+        return
+    for part in dict.fromkeys(parts):
+        if part not in PARTS:
+            yield marks.problem(path, f"no part '{{{part}}}'{near(part, PARTS)}; {listed(PARTS)}")
+        elif parts.count(part) > 1:
+            yield marks.problem(path, f"'{{{part}}}' stands twice; several are read anyway")
+    if parts and set(parts) <= set(PARTS) and "signature" not in parts:
+        yield marks.problem(path, "'{signature}' is missing")
+    if not parts:
+        yield marks.problem(path, f"names no part; {listed(PARTS)}")
+
+
+def _expressions(connector: Connector) -> Iterator[tuple[str, str]]:
+    """Give every JMESPath of a connector, with its path."""
+    said: dict[str, str | None] = {
+        "messages": connector.messages,
+        "occurred_at": connector.occurred_at,
+        "kind": connector.kind,
+        "ref": connector.ref,
+        "status_field": connector.status_field,
+        "word": connector.word,
+        "signature.body": connector.signature.body if connector.signature else None,
+        "handshake.body": connector.handshake.body if connector.handshake else None,
+        "fetch.record": connector.fetch.record if connector.fetch else None,
+    }
+    match connector.id:
+        case str():
+            said["id"] = connector.id
+        case tuple():
+            said |= {f"id[{index}]": part for index, part in enumerate(connector.id)}
+    for name, field in connector.fields.items():
+        if isinstance(field, str):
+            said[f"fields.{name}"] = field
+        else:
+            said[f"fields.{name}.amount"] = field.amount
+            said[f"fields.{name}.currency"] = field.currency
+    yield from ((path, expression) for path, expression in said.items() if expression is not None)
+
+
+def _templates(connector: Connector) -> Iterator[tuple[str, str]]:
+    """Give every template of a connector, with its path."""
+    if connector.signature is not None:
+        yield "signature.signs", connector.signature.signs
+    for name, call in {"fetch": connector.fetch, "write": connector.write}.items():
+        if call is None:
+            continue
+        yield f"{name}.url", call.url
+        yield from ((f"{name}.headers.{key}", value) for key, value in call.headers.items())
+        if call.body is not None:
+            yield f"{name}.body", call.body
+
+
+def _tried(path: str, expression: str, marks: Marks) -> Iterator[Problem]:
+    try:
+        check(expression)
+    except NotAnExpression as exc:
+        yield marks.problem(path, str(exc))
+
+
+def _filled(path: str, template: str, marks: Marks) -> Iterator[Problem]:
+    try:
+        parts = pieces(template)
+    except NotAnExpression as exc:
+        yield marks.problem(path, str(exc))
+        return
+    for part in parts:
+        if isinstance(part, Place) and not re.fullmatch(_ENVIRONMENT, part.expression):
+            yield from _tried(path, part.expression, marks)
+
+
+_ENVIRONMENT: Final = r"env:[A-Z][A-Z0-9_]*"
 
 
 def _one_of(path: str, places: Mapping[str, object], marks: Marks) -> Iterator[Problem]:

@@ -14,15 +14,13 @@ import jmespath
 from jmespath import exceptions, functions, visitor
 from msgspec import Struct
 
-from lifecycle.fields import near
-
-JSON: TypeAlias = "None | bool | int | Decimal | str | list[JSON] | dict[str, JSON]"
-"""What a product sends, decoded: exact, no float."""
+from lifecycle.bodies import JSON
+from lifecycle.definition import near
 
 LENGTH_MAX: Final = 4_000
 """The longest expression, in characters."""
-DEPTH_MAX: Final = 40
-"""How deep an expression may nest."""
+DEPTH_MAX: Final = 150
+"""How deep an expression may nest; each alternative (`||`) nests by one."""
 
 
 class NotAnExpression(ValueError):
@@ -123,9 +121,7 @@ def _nodes(root: Any) -> Iterator[Any]:
             raise NotAnExpression(f"nested deeper than {DEPTH_MAX}")
         yield node
         inner = [child for child in node["children"] if isinstance(child, dict)]
-        # A chain of alternatives nests to its left; it is long, not deep.
-        deeper = 0 if node["type"] in {"or_expression", "and_expression"} else 1
-        waiting += [(child, depth + deeper) for child in inner]
+        waiting += [(child, depth + 1) for child in inner]
 
 
 def _check_call(name: str, given: int) -> None:
@@ -168,10 +164,9 @@ class _Functions(functions.Functions):  # type: ignore[misc]  # the library has 
         numbers = [*allowed, "Decimal"] if "float" in allowed else allowed
         return numbers, [(*one, "Decimal") if "float" in one else one for one in inner]
 
-    def _convert_to_jmespath_type(self, pyobject: str) -> str:
-        if pyobject == "Decimal":
-            return "number"
-        return str(super()._convert_to_jmespath_type(pyobject))
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_type(self, arg: JSON) -> str:
+        return "number" if isinstance(arg, Decimal) else str(super()._func_type(arg))
 
     @functions.signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_to_string(self, arg: JSON) -> str:
@@ -185,10 +180,11 @@ class _Functions(functions.Functions):  # type: ignore[misc]  # the library has 
             exact = Decimal(arg)
         except InvalidOperation:
             return None
-        if not exact.is_finite() or abs(exact.adjusted()) > DEPTH_MAX:
+        if not exact.is_finite() or abs(exact.adjusted()) > _DIGITS_MAX:
             return None
         return int(exact) if exact == exact.to_integral_value() else exact
 
 
+_DIGITS_MAX: Final = 64
 _FUNCTIONS: Final = _Functions()
 _OPTIONS: Final = visitor.Options(custom_functions=_FUNCTIONS)

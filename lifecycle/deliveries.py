@@ -1,0 +1,323 @@
+"""What a product's webhook says, as its connector reads it: one delivery, many messages.
+
+A message is patient: what an expression cannot read is listed under `unread` and the rest stands,
+for a product must not be refused over a field that nobody here uses. A delivery is strict: a body
+that cannot be read at all, or is beyond the bounds, is `NotUnderstood`, and never anything else.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from lifecycle.bodies import JSON, NotUnderstood, Pairs, decoded
+from lifecycle.connectors import Amount, Connector, Handshake, Header
+from lifecycle.expressions import FindsNothing, find, written
+from lifecycle.fields import NotThat
+from lifecycle.readings import moment, money
+
+MESSAGES_MAX: Final = 1_000
+"""How many messages one body may hold; HubSpot sends a hundred at most."""
+NAME_LENGTH_MAX: Final = 200
+"""The longest kind, reference or name of a status field, in characters."""
+WORD_LENGTH_MAX: Final = 500
+"""The longest word."""
+REPLY_LENGTH_MAX: Final = 4_096
+"""The longest introduction that is given back, in characters."""
+
+_T = TypeVar("_T")
+
+
+class Reply(Struct, frozen=True):
+    """What the product is to read back."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Message(Struct, frozen=True):
+    """One thing that a product says; None is what it does not say."""
+
+    event_id: str | None
+    """The product's own id of it, or the digest of the several parts that make one."""
+    digest: str
+    """Of what it says. Attempts at the same message have the same one, whatever else differs."""
+    occurred_at: datetime | None
+    kind: str | None
+    """The kind of the reference; None: the tool's main one."""
+    ref: str | None
+    status_field: str | None
+    """Which field shows the word; only where there is a word."""
+    word: str | None
+    fields: Mapping[str, JSON]
+    """Canonical field → value as the product writes it; money already `1250.00 USD`."""
+    needs_fetch: bool
+    """It only names a record, which has to be asked for."""
+    unread: Mapping[str, str] = {}
+    """Part of the connector → why it could not be read here."""
+    content: JSON = None
+    """The message as it came, for asking for its record."""
+
+
+class Delivery(Struct, frozen=True):
+    """One webhook: its messages in the order in which they happened, and what answers it."""
+
+    messages: tuple[Message, ...]
+    answer: Reply
+    received_at: datetime
+
+
+def understand(
+    connector: Connector, *, headers: Pairs, query: Pairs, body: bytes, received_at: datetime
+) -> Delivery:
+    """Read a delivery that has been verified; raises `NotUnderstood`.
+
+    Messages that carry no time count as from now, and those of one time stay as they came.
+    """
+    content = decoded(body, _header(headers, "content-type") or "")
+    contents = _contents(connector, content)
+    ids = _header_ids(connector, headers, len(contents))
+    messages = [
+        _message(connector, one, header_id) for one, header_id in zip(contents, ids, strict=True)
+    ]
+    greeting = _greeting(connector, headers, query, content)
+    if greeting is not None:
+        messages = [one for one in messages if one.ref or one.word or one.fields]
+    messages.sort(key=lambda one: one.occurred_at or received_at)
+    return Delivery(tuple(messages), greeting or _answer(connector), received_at)
+
+
+def introduced(connector: Connector, *, headers: Pairs, query: Pairs, body: bytes) -> Reply | None:
+    """Give the answer to a product that introduces itself; None where this is no introduction.
+
+    Products do so before anything is signed. Nothing else of such a request may be believed.
+    """
+    if connector.handshake is None:
+        return None
+    content: JSON = None
+    if connector.handshake.body is not None:
+        try:
+            content = decoded(body, _header(headers, "content-type") or "")
+        except NotUnderstood:
+            return None
+    return _greeting(connector, headers, query, content)
+
+
+def completed(connector: Connector, message: Message, answer: JSON) -> Message:
+    """Read a message again, beside the record in what the product answered when asked for it.
+
+    It stays the same message: its id, digest and time are those it came with.
+    """
+    record = None
+    if connector.fetch is not None:
+        try:
+            record = find(connector.fetch.record, answer)
+        except FindsNothing:
+            record = None
+    content = message.content if isinstance(message.content, dict) else {}
+    again = _message(connector, {**content, "record": record}, None)
+    return msgspec.structs.replace(
+        again,
+        event_id=message.event_id,
+        digest=message.digest,
+        occurred_at=message.occurred_at,
+        needs_fetch=False,
+        content=message.content,
+    )
+
+
+def _contents(connector: Connector, content: JSON) -> list[JSON]:
+    """Divide a body into messages. One in which none is found is itself one that says nothing."""
+    if content is None:
+        return []
+    try:
+        found = find(connector.messages, content)
+    except FindsNothing:
+        found = None
+    if not isinstance(found, list):
+        return [content if found is None else found]
+    contents: list[JSON] = [one for one in found if one is not None]
+    if len(contents) > MESSAGES_MAX:
+        raise NotUnderstood(f"{len(contents):,} messages; a body has at most {MESSAGES_MAX:,}")
+    return contents
+
+
+def _message(connector: Connector, content: JSON, header_id: str | None) -> Message:
+    reader = _Reader(content)
+    kind = reader.kind(connector.kind)
+    # Without its kind, a reference would be taken for one of the main kind: another record.
+    ref = None if "kind" in reader.unread else reader.name("ref", connector.ref)
+    word = reader.text("word", connector.word, WORD_LENGTH_MAX)
+    field = reader.name("status_field", connector.status_field) if word is not None else None
+    time = reader.value("occurred_at", connector.occurred_at)
+    occurred_at = None if time is None else reader.read("occurred_at", lambda: moment(time))
+    fields = reader.fields(connector.fields)
+    says = (kind, ref, field, word, fields, occurred_at)
+    return Message(
+        event_id=header_id or reader.event_id(connector.id),
+        digest=_digest(says),
+        occurred_at=occurred_at,
+        kind=kind,
+        ref=ref,
+        status_field=field,
+        word=word,
+        fields=fields,
+        needs_fetch=connector.fetch is not None and bool(ref) and word is None and not fields,
+        unread=reader.unread,
+        content=content,
+    )
+
+
+class _Reader:
+    """One message, and what could not be read of it."""
+
+    def __init__(self, content: JSON) -> None:
+        self.content = content
+        self.unread: dict[str, str] = {}
+
+    def read(self, part: str, reading: Callable[[], _T]) -> _T | None:
+        """Give what a reading gives; where it cannot, note why."""
+        try:
+            return reading()
+        except (FindsNothing, NotThat) as exc:
+            self.unread[part] = str(exc)[:200]
+            return None
+
+    def value(self, part: str, expression: str | None) -> JSON:
+        """Give what an expression finds; empty text is nothing."""
+        if expression is None:
+            return None
+        found = self.read(part, lambda: find(expression, self.content))
+        return None if found == "" else found
+
+    def name(self, part: str, expression: str | None) -> str | None:
+        """Give a name: short text, or a whole number as its digits."""
+        found = self.value(part, expression)
+        if isinstance(found, bool):
+            self.unread[part] = "a truth value is no name"
+            return None
+        return self._text(part, found, NAME_LENGTH_MAX)
+
+    def kind(self, expression: str | None) -> str | None:
+        """Give the kind of the reference."""
+        found = self.name("kind", expression)
+        if found is None or "/" not in found:
+            return found
+        self.unread["kind"] = "a kind holds no '/'"
+        return None
+
+    def text(self, part: str, expression: str | None, length_max: int) -> str | None:
+        """Give text; a number or a truth value as it was sent."""
+        return self._text(part, self.value(part, expression), length_max)
+
+    def _text(self, part: str, found: JSON, length_max: int) -> str | None:
+        if found is None:
+            return None
+        text = written(found)
+        if text is None or len(text) > length_max or _UNPRINTABLE.search(text):
+            self.unread[part] = f"not a single text of at most {length_max} printable characters"
+            return None
+        return text
+
+    def fields(self, wanted: Mapping[str, str | Amount]) -> dict[str, JSON]:
+        """Give the canonical fields that the message carries."""
+        found = {
+            name: self.value(f"fields.{name}", how)
+            if isinstance(how, str)
+            else self._money(f"fields.{name}", how)
+            for name, how in wanted.items()
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _money(self, part: str, how: Amount) -> str | None:
+        amount = self.value(part, how.amount)
+        if amount is None:
+            return None
+        currency = self.value(part, how.currency)
+        return self.read(part, lambda: money(amount, currency, minor=how.minor))
+
+    def event_id(self, wanted: str | tuple[str, ...] | Header | None) -> str | None:
+        """Give what tells this message from others.
+
+        Several parts are taken together as their digest: among them may be what somebody wants
+        forgotten, and the names of streams are not.
+        """
+        if isinstance(wanted, str):
+            text = written(self.value("id", wanted))
+            return None if text is None else _id(text)
+        if not isinstance(wanted, tuple):
+            return None
+        parts = [self.value("id", part) for part in wanted]
+        return None if all(part is None for part in parts) else _digest(parts)
+
+
+def _header_ids(connector: Connector, headers: Pairs, count: int) -> list[str | None]:
+    """Give each message the id in the header; several in one body are numbered."""
+    if not isinstance(connector.id, Header):
+        return [None] * count
+    said = _header(headers, connector.id.header)
+    if not said:
+        return [None] * count
+    return [_id(said)] if count == 1 else [_id(f"{said}:{index}") for index in range(count)]
+
+
+def _answer(connector: Connector) -> Reply:
+    said = connector.answer
+    headers = tuple(said.headers.items())
+    return Reply(said.status, said.body.encode(), headers or _PLAIN)
+
+
+def _greeting(connector: Connector, headers: Pairs, query: Pairs, content: JSON) -> Reply | None:
+    match connector.handshake:
+        case Handshake(header=str(name)):
+            said = _header(headers, name)
+            if said and len(said) <= REPLY_LENGTH_MAX and _HEADER_VALUE.fullmatch(said):
+                return Reply(200, headers=((name, said),))
+        case Handshake(query=str(name)):
+            said = next((value for key, value in query if key == name), None)
+            return _echo(said)
+        case Handshake(body=str(expression)):
+            try:
+                return _echo(find(expression, content))
+            except FindsNothing:
+                return None
+    return None
+
+
+def _echo(found: JSON) -> Reply | None:
+    """Give back what was found, in a form in which no browser takes it for more than text."""
+    if found is None or found == "":
+        return None
+    text = written(found)
+    if text is None:
+        body, medium = _ENCODER.encode(found), _JSON
+    else:
+        body, medium = text.encode("utf-8", "replace"), _PLAIN
+    return Reply(200, body, medium) if len(body) <= REPLY_LENGTH_MAX else None
+
+
+def _header(headers: Pairs, name: str) -> str | None:
+    return next((value for key, value in headers if key.lower() == name.lower()), None)
+
+
+def _id(text: str) -> str:
+    """Keep an id that a stream can be named after; any other is its digest."""
+    return text if _ID.fullmatch(text) else _digest(text.encode("utf-8", "surrogatepass").hex())
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(_ENCODER.encode(content)).hexdigest()[:32]
+
+
+_SAFE: Final = ("X-Content-Type-Options", "nosniff")
+_PLAIN: Final = (("Content-Type", "text/plain; charset=utf-8"), _SAFE)
+_JSON: Final = (("Content-Type", "application/json"), _SAFE)
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic", decimal_format="number")
+_ID: Final = re.compile(r"[!-~]{1,128}")
+_HEADER_VALUE: Final = re.compile(r"[ -~]+")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
