@@ -29,6 +29,7 @@ from api import (
     lists,
     metrics,
     references,
+    reports,
     tools,
     transitions,
 )
@@ -45,6 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *references.OPERATIONS,
     *explain.OPERATIONS,
     *tools.OPERATIONS,
+    *reports.OPERATIONS,
     *lifecycles.OPERATIONS,
     *imports.OPERATIONS,
     *lists.OPERATIONS,
@@ -62,7 +64,7 @@ def application(keeper: Keeper) -> ASGIApp:
     framework = Litestar(
         [
             *(_methods_at(path) for path in dict.fromkeys(one.path for one in OPERATIONS)),
-            *(_mounted(operation) for operation in OPERATIONS),
+            *(_mounted(operation, keeper) for operation in OPERATIONS),
             health.live,
             health.ready,
             metrics.metrics,
@@ -128,16 +130,19 @@ _SLASH = re.compile(rb"%2f", re.IGNORECASE)
 _TRANSITION_SLASHES = transitions.MAKE.path.count("/")
 
 
-def _mounted(operation: Operation) -> HTTPRouteHandler:
+def _mounted(operation: Operation, keeper: Keeper) -> HTTPRouteHandler:
     """An operation as Litestar's routing knows it."""
-
     pattern = operation.path.split("/")
 
-    async def handle(request: Request[Any, Any, Any]) -> "Passed":
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        assert _is_http(scope)
+        await serve(operation, keeper, scope, receive, send)
+
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
         # Litestar's routing takes `/v1//jobs/` for `/v1/jobs`; here an address has one spelling.
         if not _matches(pattern, request.scope["raw_path"].decode("latin-1").split("/")):
             raise NotFoundException
-        return Passed(operation, request)
+        return answer
 
     return route(
         _template(operation.path),
@@ -168,25 +173,6 @@ def _methods_at(path: str) -> HTTPRouteHandler:
 def _template(path: str) -> str:
     """An operation's path as Litestar writes it; a reference may hold slashes."""
     return path.replace("}", ":str}").replace("{ref:str}", "{ref:path}")
-
-
-class Passed(Response[None]):
-    """Hands a routed request on to its operation, which answers by itself."""
-
-    def __init__(self, operation: Operation, request: Request[Any, Any, Any]) -> None:
-        super().__init__(None)
-        self._operation = operation
-        self._request = request
-
-    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
-        """The operation, as an ASGI application."""
-        keeper: Keeper = self._request.app.state.keeper
-        operation, receive = self._operation, self._request.receive
-
-        async def answer(scope: HTTPScope, _receive: Receive, send: Send) -> None:
-            await serve(operation, keeper, scope, receive, send)
-
-        return answer
 
 
 def _method(name: str) -> Method:
@@ -246,5 +232,6 @@ def _matches(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     if pattern[-1] == "{ref}" and len(parts) > len(pattern):
         parts = [*parts[: len(pattern) - 1], "ref"]
     return len(pattern) == len(parts) and all(
-        bool(other) if one.startswith("{") else one == other for one, other in zip(pattern, parts, strict=True)
+        bool(other) if one.startswith("{") else one == other
+        for one, other in zip(pattern, parts, strict=True)
     )

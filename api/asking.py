@@ -15,11 +15,13 @@ from api.problems import MalformedRequest
 from lifecycle.asks import (
     Answer as Settled,
 )
-from lifecycle.asks import Ask, Look, LookUp, Request, case_stream, refusals_stream
+from lifecycle.asks import Ask, Look, LookUp, Request, Taken
 from lifecycle.case import Case, Change, Open, evolve
 from lifecycle.events import Asker, Entry
 from lifecycle.fields import NotThat, instant
+from lifecycle.hearing import Hear
 from lifecycle.model import Lifecycle
+from lifecycle.streams import case_stream, claims_stream, mirror_stream, refusals_stream
 from projections.views import case_view
 
 REASON_MAX = 2000
@@ -62,6 +64,15 @@ async def ask(
     return await _as_answered_before(keeper, answer) if answer.replayed else answer
 
 
+async def hear(
+    keeper: Keeper, visit: Visit, asker: Asker, collection: str, case_id: str, what: Hear
+) -> Taken:
+    """Have the journal take a message in."""
+    request = _request(visit)
+    heard = Ask(asker=asker, collection=collection, id=case_id, what=what, request=request)
+    return await keeper.journal.hear(heard, len(visit.body))
+
+
 def show(
     keeper: Keeper, answer: Settled, asker: Asker, status: int = 200, headers: Headers | None = None
 ) -> Answer:
@@ -100,8 +111,19 @@ async def case_entries(keeper: Keeper, case: Case) -> list[Entry]:
 
 async def all_entries(keeper: Keeper, case: Case) -> list[Entry]:
     """Everything in a case's stream and beside it, from the log, in order."""
-    streams = [case_stream(case.collection, case.id), refusals_stream(case.collection, case.id)]
-    return await _entries(keeper, streams)
+    lifecycle = keeper.catalogue.lifecycles.get(case.collection)
+    return await _entries(keeper, streams_about(case.collection, case.id, lifecycle))
+
+
+def streams_about(collection: str, case_id: str, lifecycle: Lifecycle | None) -> list[str]:
+    """The stream of a case, and those beside it: what was refused, what tools say, what waits."""
+    tools = lifecycle.declaration.tools if lifecycle else ()
+    return [
+        case_stream(collection, case_id),
+        refusals_stream(collection, case_id),
+        claims_stream(collection, case_id),
+        *(mirror_stream(collection, case_id, tool) for tool in tools),
+    ]
 
 
 async def _entries(keeper: Keeper, streams: Sequence[str]) -> list[Entry]:
@@ -122,9 +144,7 @@ def replayed(entries: Iterable[Entry]) -> Case:
     return case
 
 
-async def states_then(
-    keeper: Keeper, answers: Iterable[Settled]
-) -> dict[tuple[str, int], str]:
+async def states_then(keeper: Keeper, answers: Iterable[Settled]) -> dict[tuple[str, int], str]:
     """Case's stream and version → the state then, for answers given before; one reading for all."""
     moved = moved_since(answers)
     return states_of(await _entries(keeper, moved)) if moved else {}

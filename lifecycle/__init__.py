@@ -1,14 +1,23 @@
 """What is true. Read upward:
 
 - `refusals` is every way of saying no.
-- `fields` has the canonical formats: normalise or refuse.
+- `fields` has the canonical formats: normalise or refuse; `codes` are the currencies and countries
+  it knows, `comparable` is how values compare in conditions.
 - `declaration` is what a business declares, as frozen structs; `events` is what is recorded.
+- `streams` names the log's streams.
 - `chart` says what a transition leads to, `ownership` who may do it, `vocabulary` what each tool
   calls a state.
 - `model` is one adopted declaration with all that is derived from it.
 - `case` is one job or client: deciding, purely, and evolving.
+- `mirror` is what one tool says of a case, `reports` what a report means: its outcome.
+- `hearing` takes a message in with all that it causes, and decides again what came too early.
 - `asks` is what one ask makes of everything known: the events it causes, and the answer.
-- `definition` and `connectors` read a business's files; `checks` finds all that is wrong in them.
+- `definition` and `connectors` read a business's files; `checks` finds all that is wrong in them,
+  with `scope` for what their names can mean, `conditions` for those of transitions, and `coverage`
+  for where cases can come.
+- `bodies` reads what products send, `readings` how they write times and money, `expressions` how a
+  connector points into it; `signatures` says whether a delivery is genuine, `deliveries` what it
+  says.
 
 Down to here nothing touches the world. Below:
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from lifecycle.asks import Known, definition_stream
+from lifecycle.asks import Known
 from lifecycle.case import Case
 from lifecycle.chart import Configuration
 from lifecycle.definition import read
@@ -27,6 +27,7 @@ from lifecycle.events import (
 from lifecycle.journal import Journal, Record
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import BadDefinition, Problem
+from lifecycle.streams import definition_stream
 
 NAMED_MAX = 10
 """Cases that a refusal to adopt names."""

@@ -5,9 +5,8 @@ those, purely. What it causes beyond its case stands here too: the stream of a r
 refusal, of a remembered request.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -40,6 +39,16 @@ from lifecycle.events import (
     Refused,
 )
 from lifecycle.fields import is_case_id
+from lifecycle.hearing import (
+    Hear,
+    HeardState,
+    Message,
+    hear,
+    message_stream,
+    release,
+    remember,
+    settle_claims,
+)
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import (
     CaseExists,
@@ -63,9 +72,18 @@ from lifecycle.refusals import (
     UnknownTool,
     UnknownTransition,
 )
-
-STREAM_LENGTH_MAX = 200
-"""A longer name is cut and ends in its digest."""
+from lifecycle.reports import Hearing
+from lifecycle.streams import (
+    case_stream,
+    claims_stream,
+    definition_stream,
+    key_stream,
+    mirror_stream,
+    parked_stream,
+    reference_stream,
+    refusals_stream,
+    request_stream,
+)
 
 RECORDED = (TransitionNotOpen, NotTheOwner, ConditionNotMet, FieldsMissing)
 """The refusals that stand in the log, beside the case."""
@@ -103,7 +121,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     collection: str
     id: str = ""
     """Empty only where `LookUp` finds it out."""
-    what: Open | Change | Look | LookUp
+    what: Open | Change | Look | LookUp | Hear
     request: Request | None = None
     versions: tuple[int, ...] | None = None
     """The versions that the write is conditional on."""
@@ -120,16 +138,38 @@ class Answer(Struct, frozen=True):
     """Set where the request was answered before: the case is as of that version, once loaded."""
 
 
+class Taken(Struct, frozen=True):
+    """What became of a message that was heard."""
+
+    message: Message
+    stream: str
+    case: Case | None = None
+    """The case that it is about, after everything that it caused."""
+    replayed: bool = False
+    """Whether the request was answered before."""
+
+    @property
+    def tool(self) -> str:
+        """Whose word it is."""
+        return self.message.heard.tool
+
+    @property
+    def name(self) -> str:
+        """What it was taken for when it came."""
+        again = self.message.outcome == "duplicate"
+        return "duplicate" if again else self.message.heard.outcome
+
+
 class Settled(Struct, frozen=True):
     """What an ask causes, and the answer to give once that stands."""
 
-    answer: Answer | Refusal | None
+    answer: Answer | Taken | Refusal | None
     """None for what is recorded without being asked about a case."""
     entries: tuple[Entry, ...] = ()
     known: Mapping[str, "Known"] = {}
     """What its streams amount to then."""
-    forget: str | None = None
-    """The stream whose key is to be deleted with it."""
+    forget: tuple[str, ...] = ()
+    """The streams whose keys are to be deleted with it."""
 
 
 # --- what is known of a stream ------------------------------------------------------------------
@@ -151,7 +191,7 @@ class Tally(Struct, frozen=True):
     times: Mapping[tuple[str, str, str, int], int]
 
 
-State = Case | Key | Tally | Answered | DefinitionAdopted | str | None
+State = Case | Key | Tally | Answered | DefinitionAdopted | HeardState | str | None
 """What a stream amounts to; a reference's is the case it means."""
 
 
@@ -180,6 +220,11 @@ class Causing:
         self._memory = memory
         self.entries: list[Entry] = []
         self.known: dict[str, Known] = {}
+        self._forgotten: list[str] = []
+
+    def state(self, stream: str) -> State:
+        """What a stream amounts to by now."""
+        return (self.known.get(stream) or self._memory[stream]).state
 
     def add(self, stream: str, event: Event) -> Known:
         """One more event; answers what the stream amounts to with it."""
@@ -189,9 +234,13 @@ class Causing:
         self.known[stream] = known = learn(known, entry)
         return known
 
-    def settled(self, answer: Answer | Refusal | None, forget: str | None = None) -> Settled:
+    def forget(self, stream: str) -> None:
+        """The key of a stream is to be deleted."""
+        self._forgotten.append(stream)
+
+    def settled(self, answer: Answer | Taken | Refusal | None) -> Settled:
         """All of it, with the answer."""
-        return Settled(answer, tuple(self.entries), self.known, forget)
+        return Settled(answer, tuple(self.entries), self.known, tuple(self._forgotten))
 
 
 def learn(known: Known, entry: Entry) -> Known:
@@ -223,48 +272,10 @@ def _learned(state: State, entry: Entry) -> State:  # noqa: PLR0911 - one for ea
             return replace(state, revoked=True)
         case Answered() | DefinitionAdopted() as event:
             return event
-    raise AssertionError(f"nothing is learned from {entry.event.TOPIC}")
+    return remember(state, entry)
 
 
-# --- names of streams ---------------------------------------------------------------------------
-
-
-def _named(name: str) -> str:
-    if len(name) <= STREAM_LENGTH_MAX:
-        return name
-    digest = sha256(name.encode()).hexdigest()
-    return f"{name[: STREAM_LENGTH_MAX - len(digest) - 1]}#{digest}"
-
-
-def case_stream(collection: str, case_id: str) -> str:
-    """Where the changes of a case stand."""
-    return f"case:{collection}/{case_id}"
-
-
-def refusals_stream(collection: str, case_id: str) -> str:
-    """Where what was refused stands, beside the case."""
-    return f"refusals:{collection}/{case_id}"
-
-
-def reference_stream(tool: str, kind: str, ref: str) -> str:
-    """Where it stands which case a tool's own id means."""
-    return _named(f"reference:{tool}/{kind}/{ref}")
-
-
-def request_stream(asker: Asker, key: str) -> str:
-    """Where it stands what an idempotency key was used for: per tool, and per staff key."""
-    whose = f"tool:{asker.tool}" if asker.tool else f"staff:{asker.key or asker.name}"
-    return _named(f"request:{whose}/{key}")
-
-
-def key_stream(key_id: str) -> str:
-    """Where a key stands."""
-    return f"key:{key_id}"
-
-
-def definition_stream(lifecycle: str) -> str:
-    """Where every adopted text of a definition stands."""
-    return f"definition:{lifecycle}"
+# --- what must be known -------------------------------------------------------------------------
 
 
 def streams_of(ask: Ask, lifecycle: Lifecycle | None) -> list[str]:
@@ -276,15 +287,32 @@ def streams_of(ask: Ask, lifecycle: Lifecycle | None) -> list[str]:
         streams.append(key_stream(ask.asker.key))
     if is_case_id(ask.id):
         streams.append(case_stream(ask.collection, ask.id))
+        if not isinstance(ask.what, Look) and lifecycle.hears:
+            streams.append(claims_stream(ask.collection, ask.id))
     if ask.request:
         streams.append(request_stream(ask.asker, ask.request.key))
-    if isinstance(ask.what, Open):
-        for key, refs in ask.what.references.items():
-            tool, _, kind = key.partition(":")
-            if tool in lifecycle.declaration.tools:
-                kind = kind or lifecycle.main_kind(tool)
-                streams += [reference_stream(tool, kind, ref) for ref in refs]
+    for tool, kind, ref in _references_named(ask):
+        if tool in lifecycle.declaration.tools:
+            named = (tool, kind or lifecycle.main_kind(tool), ref)
+            streams += [reference_stream(*named), parked_stream(*named)]
+    if isinstance(ask.what, Hear):
+        streams.append(message_stream(ask.collection, ask.id, ask.what))
+        if ask.id:
+            streams.append(mirror_stream(ask.collection, ask.id, ask.what.report.tool))
     return streams
+
+
+def _references_named(ask: Ask) -> Iterator[tuple[str, str, str]]:
+    """Tool, kind (perhaps empty) and id."""
+    match ask.what:
+        case Open(references=references):
+            for key, refs in references.items():
+                tool, _, kind = key.partition(":")
+                yield from ((tool, kind, ref) for ref in refs)
+        case TakeReference(tool=tool, kind=kind, ref=ref):
+            yield tool, kind, ref
+        case Hear(report=report) if report.ref:
+            yield report.tool, report.kind, report.ref
 
 
 # --- settling -----------------------------------------------------------------------------------
@@ -317,6 +345,8 @@ def settle(ask: Ask, memory: Memory, lifecycles: Mapping[str, Lifecycle], now: d
 
 def _decided(ask: Ask, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Settled:
     match ask.what:
+        case Hear():
+            return _hear(ask, ask.what, memory, lifecycle, now)
         case Open():
             return _open(ask, ask.what, memory, lifecycle, now)
         case Look():
@@ -338,7 +368,7 @@ def _signed_in(asker: Asker, memory: Memory) -> None:
         raise NotSignedIn("this key is not honoured any more")
 
 
-def _answered_before(ask: Ask, memory: Memory) -> Answer | None:
+def _answered_before(ask: Ask, memory: Memory) -> Answer | Taken | None:
     if ask.request is None:
         return None
     before = memory[request_stream(ask.asker, ask.request.key)].state
@@ -352,9 +382,11 @@ def _answered_before(ask: Ask, memory: Memory) -> Answer | None:
         )
     if before.refused:
         raise _REFUSALS[before.refused](before.detail, replayed=True)
-    case = memory[before.case].state
-    assert isinstance(case, Case), before.case
-    return Answer(case, replayed=before)
+    about = memory[before.case].state
+    if isinstance(about, Message):
+        return Taken(about, before.case, replayed=True)
+    assert isinstance(about, Case), before.case
+    return Answer(about, replayed=before)
 
 
 def _may(ask: Ask, lifecycle: Lifecycle | None) -> None:
@@ -369,6 +401,9 @@ def _may(ask: Ask, lifecycle: Lifecycle | None) -> None:
         return
     if asker.read_only:
         raise NotYours(f"the key of {asker.name} is for reading only")
+    if isinstance(ask.what, Hear) and asker.tool and asker.tool != ask.what.report.tool:
+        other = ask.what.report.tool
+        raise NotYours(f"{asker.tool!r} may report only for itself, not for {other[:80]!r}")
     staff_only = isinstance(ask.what, Correct | Erase) or (
         isinstance(ask.what, Open) and ask.what.state is not None
     )
@@ -431,7 +466,7 @@ def _open(ask: Ask, what: Open, memory: Memory, lifecycle: Lifecycle, now: datet
     events = cases.open_case(ask.id, what, ask.asker, lifecycle, now, absent)
     whose = f"{ask.collection}/{ask.id}"
     beside = [(one, ReferenceHeld(recorded_at=now, by=ask.asker, case=whose)) for one in held]
-    return _caused(ask, stream, events, beside, memory, now)
+    return _caused(ask, stream, events, beside, memory, lifecycle, now)
 
 
 def _change(
@@ -448,7 +483,34 @@ def _change(
     absent = _absent(fields, memory, lifecycle)
     events = cases.change(case, what, ask.asker, lifecycle, now, absent)
     beside = [_beside(ask, what, lifecycle, now)] if isinstance(what, TakeReference) else []
-    return _caused(ask, stream, events, beside if events else [], memory, now)
+    return _caused(ask, stream, events, beside if events else [], memory, lifecycle, now)
+
+
+def _hear(ask: Ask, what: Hear, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Settled:
+    _adopted(lifecycle, memory)
+    report = what.report
+    reference_key(report.tool, report.kind, lifecycle)
+    if ask.id:
+        _not_ahead(_case(ask, memory), lifecycle)
+    if ask.asker.staff and not what.reason:
+        raise ReasonRequired(f"staff who report in place of {report.tool} say why")
+    causing = Causing(memory)
+    message = hear(causing, what, ask.asker, lifecycle, now, case_id=ask.id)
+    stream = causing.entries[0].stream
+    if ask.request:
+        record = Answered(
+            recorded_at=now,
+            by=ask.asker,
+            content=ask.request.content,
+            case=stream,
+            version=causing.known[stream].version,
+            event_version=0,
+            status=200,
+        )
+        causing.add(request_stream(ask.asker, ask.request.key), record)
+    case = causing.state(f"case:{message.case}") if message.case else None
+    assert case is None or isinstance(case, Case), message.case
+    return causing.settled(Taken(message, stream, case))
 
 
 def _beside(
@@ -468,6 +530,7 @@ def _caused(
     events: Sequence[CaseEvent],
     beside: Sequence[tuple[str, Event]],
     memory: Memory,
+    lifecycle: Lifecycle,
     now: datetime,
 ) -> Settled:
     """The events of the case, those beside it, and the request's own record."""
@@ -478,6 +541,9 @@ def _caused(
     entry = causing.entries[0] if events else None
     for other, fact in beside:
         causing.add(other, fact)
+    if events and lifecycle.hears:
+        _hear_again(ask, beside, causing, lifecycle, now)
+        after = causing.known[stream]
     if ask.request:
         record = Answered(
             recorded_at=now,
@@ -490,8 +556,24 @@ def _caused(
         )
         causing.add(request_stream(ask.asker, ask.request.key), record)
     assert isinstance(after.state, Case)
-    forget = stream if isinstance(ask.what, Erase) and events else None
-    return causing.settled(Answer(after.state, entry, created=before.version == 0), forget)
+    if isinstance(ask.what, Erase) and events:
+        causing.forget(stream)
+    return causing.settled(Answer(after.state, entry, created=before.version == 0))
+
+
+def _hear_again(
+    ask: Ask,
+    beside: Sequence[tuple[str, Event]],
+    causing: Causing,
+    lifecycle: Lifecycle,
+    now: datetime,
+) -> None:
+    """Decide again what was heard too early: about these references, and about the case."""
+    for reference, fact in beside:
+        if isinstance(fact, ReferenceHeld):
+            parked = reference.replace("reference:", "parked:", 1)
+            release(causing, parked, ask.id, lifecycle, Hearing(by=ask.asker, message="", now=now))
+    settle_claims(causing, ask.id, lifecycle, now)
 
 
 def _references_free(

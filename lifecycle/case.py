@@ -4,7 +4,7 @@ Deciding is pure: a case (or none yet), an ask, who asks, the lifecycle and the 
 come out, or a `Refusal` is raised. Evolving trusts history and never looks at the definition.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from lifecycle import fields as formats
 from lifecycle.chart import Configuration, Lead
+from lifecycle.comparable import comparable
 from lifecycle.events import (
     ERASED,
     Asker,
@@ -51,6 +52,14 @@ AUTO_MAX = 10
 """Automatic transitions in a row; `checks` refuses cycles, so more is a fault."""
 
 
+class Entered(Struct, frozen=True):
+    """How a case came to a state."""
+
+    time: datetime
+    by: str
+    """The tool's id or the person's name."""
+
+
 class Case(Struct, frozen=True):
     """A case as it is after some version."""
 
@@ -69,6 +78,8 @@ class Case(Struct, frozen=True):
     """The fields whose values stand encrypted in the log."""
     references: Mapping[str, tuple[str, ...]] = {}
     position: int = 0
+    entered: Mapping[str, Entered] = {}
+    """Leaf → whose act brought the case there, and when."""
 
     @property
     def state(self) -> str:
@@ -188,7 +199,7 @@ def check_version(
 def cases_named(given: Mapping[str, Any], lifecycle: Lifecycle) -> dict[str, str]:
     """The cases that these fields name, like `clients/C-7`, by field."""
     named = {name: given[name] for name in lifecycle.case_fields.intersection(given)}
-    values, _ = _normalised(named, lifecycle)
+    values, _ = normalised(named, lifecycle)
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -267,7 +278,7 @@ def make_transition(
             state=case.state,
             open=[chart.rows[row].name for row in chart.open_rows(case.states)],
         )
-    given, wrong = _normalised(ask.fields, lifecycle, absent)
+    given, wrong = normalised(ask.fields, lifecycle, absent)
     known = {**case.fields, **given}
     lead, verdicts = _lead(case, name, rows, known, lifecycle)
     row = lead.row if lead else rows[0]
@@ -426,12 +437,12 @@ def automatic(
     """The transitions that these events made possible and that nobody needs to ask for."""
     if not lifecycle.autos:
         return ()
-    case = _evolved(case, events)
+    case = evolved(case, events)
     made: list[TransitionMade] = []
     while event := _next_automatic(case, asker, lifecycle, now):
         assert len(made) < AUTO_MAX, f"{case.id}: more than {AUTO_MAX} automatic transitions"
         made.append(event)
-        case = _evolved(case, (event,))
+        case = evolved(case, (event,))
     return tuple(made)
 
 
@@ -463,6 +474,21 @@ def _next_automatic(
             auto=True,
         )
     return None
+
+
+def steps(
+    case: Case, tool: str, known: Mapping[str, Value], lifecycle: Lifecycle
+) -> Iterator[tuple[str, Configuration]]:
+    """Every transition that this tool could make now, knowing these facts, and where it leads."""
+    chart = lifecycle.chart
+    for name in dict.fromkeys(chart.rows[row].name for row in chart.open_rows(case.states)):
+        lead, _ = _lead(case, name, _rows_named(case, name, lifecycle), known, lifecycle)
+        if (
+            lead is not None
+            and tool in lifecycle.ownership.makers[lead.row]
+            and not _missing(lead.row, known, lifecycle)
+        ):
+            yield name, lead.configuration
 
 
 # --- what is open -------------------------------------------------------------------------------
@@ -518,7 +544,11 @@ def evolve(case: Case | None, entry: Entry) -> Case | None:
     match event:
         case TransitionMade() | StateCorrected():
             case = replace(
-                case, states=event.to, since=event.time, lifecycle_version=event.definition.version
+                case,
+                states=event.to,
+                since=event.time,
+                lifecycle_version=event.definition.version,
+                entered=_entered(case, event),
             )
         case CarriedOver():
             return _carried_over(case, event)
@@ -547,7 +577,14 @@ def _begun(entry: Entry, event: CaseOpened) -> Case:
         personal=frozenset(event.personal),
         references=event.references,
         position=entry.position,
+        entered=dict.fromkeys(event.to, Entered(event.time, event.by.name)),
     )
+
+
+def _entered(case: Case, event: TransitionMade | StateCorrected) -> dict[str, Entered]:
+    """Where it stood before it has been since then; the rest is new."""
+    now, before = Entered(event.time, event.by.name), case.entered
+    return {leaf: before.get(leaf, now) if leaf in case.states else now for leaf in event.to}
 
 
 def _carried_over(case: Case, event: CarriedOver) -> Case:
@@ -589,7 +626,8 @@ def _without(
     return {**others, key: left} if left else others
 
 
-def _evolved(case: Case, events: Iterable[Event]) -> Case:
+def evolved(case: Case, events: Iterable[Event]) -> Case:
+    """The case after these events, before they stand anywhere."""
     for event in events:
         evolved = evolve(case, Entry(f"case:{case.collection}/{case.id}", case.version + 1, event))
         assert evolved is not None
@@ -688,8 +726,7 @@ def _lead(
             holds[row], why[row] = False, f"{_listed(erased)} was erased"
             continue
         values = {
-            field: formats.comparable(lifecycle.fields[field].type, known[field])
-            for field in guard.fields
+            field: comparable(lifecycle.fields[field].type, known[field]) for field in guard.fields
         }
         verdict = guard.judge(values, chart.active(case.states))
         told = lifecycle.personal.isdisjoint(guard.fields)  # a reason may quote the values
@@ -737,13 +774,13 @@ def _opening_rule(asker: Asker, openers: Sequence[str], lifecycle: Lifecycle) ->
 def _fitting(
     given: Mapping[str, Any], lifecycle: Lifecycle, absent: Collection[str]
 ) -> dict[str, Value]:
-    values, wrong = _normalised(given, lifecycle, absent)
+    values, wrong = normalised(given, lifecycle, absent)
     if wrong:
         raise InvalidFields(_first_wrong(wrong), errors=wrong)
     return values
 
 
-def _normalised(
+def normalised(
     given: Mapping[str, Any], lifecycle: Lifecycle, absent: Collection[str] = ()
 ) -> tuple[dict[str, Value], list[dict[str, str]]]:
     """The canonical values, and every one that no format takes, with its path."""

@@ -61,7 +61,8 @@ def load(place: Path, environment: Mapping[str, str]) -> Catalogue:
     if any(not problem.warning for problem in problems):
         raise BadDefinition(tuple(sorted(problems)))
     lifecycles = [
-        Lifecycle(source.declaration, text) for source, text in zip(sources, texts, strict=True)
+        Lifecycle(source.declaration, text, connectors)
+        for source, text in zip(sources, texts, strict=True)
     ]
     return Catalogue(
         {lifecycle.collection: lifecycle for lifecycle in lifecycles},

@@ -103,7 +103,7 @@ class Guard:
     def judge(self, values: Mapping[str, Any], active: "Active") -> Verdict:
         """Does it hold for these values, in these states? Every named field must be there.
 
-        `values` are comparable ones (`fields.comparable`); what cannot be compared, such as two
+        `values` are comparable ones (`comparable`); what cannot be compared, such as two
         currencies, does not hold, and the verdict says why.
         """
         key = (*(values[name] for name in self.fields), active.ids if self.states else None)
@@ -205,6 +205,7 @@ class Chart:
         self._remembered: dict[tuple[Configuration, str, tuple[bool, ...]], Lead | None] = {}
         self._active: dict[Configuration, Active] = {}
         self._open: dict[Configuration, tuple[int, ...]] = {}
+        self._beyond: dict[Configuration, dict[str, int]] = {}
         self.initial: Configuration = self.settle(self._machine(_Model(None)))
 
     def active(self, configuration: Configuration) -> Active:
@@ -335,6 +336,40 @@ class Chart:
             }
             if lead := self.lead(configuration, name, verdicts):
                 yield lead.configuration
+
+    def beyond(self, configuration: Configuration) -> Mapping[str, int]:
+        """The states that may still be entered from here, and in how many transitions at least.
+
+        Conditions are not looked at, nor that regions may wait for each other: it errs on the side
+        of what may come.
+        """
+        if configuration not in self._beyond:
+            found: dict[str, int] = {}
+            standing, steps = set(self.active(configuration).ids), 0
+            waiting = {(source, row.to) for row in self.rows for source in row.sources}
+            while taken := {move for move in waiting if move[0] in standing}:
+                steps += 1
+                waiting -= taken
+                entering = {state for move in taken for state in self._entering(*move)}
+                found = {**dict.fromkeys(entering, steps), **found}
+                standing |= entering
+            _keep(self._beyond, configuration, found)
+        return self._beyond[configuration]
+
+    def _entering(self, source: str, to: str) -> Iterator[str]:
+        """The states that a transition enters: all below what source and target have in common.
+
+        That is a state of which one child is active at a time (SCXML 3.13); in regions around it
+        nothing changes.
+        """
+        above = self.places[to].above
+        common = [state for state in self.places[source].above if state in above]
+        while common and self.places[common[-1]].state.parallel:
+            common.pop()
+        for state in self.active(self.entered(to)).ids:
+            path = (*self.places[state].above, state)
+            if path[: len(common)] == tuple(common) and len(path) > len(common):
+                yield state
 
     def _regions(self) -> str:
         return ", ".join(

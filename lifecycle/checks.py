@@ -1,41 +1,27 @@
 """Everything that can be wrong with definitions that are well-formed, all of it at once.
 
-First what each file says, name by name; then, where its names resolve, what its chart does: where
-cases can come, and whether every tool has exactly one word for each place. Last, what the files
-say of one another. Each rule is a generator of problems, in the order of the contract.
+What the files say of one another; what each says, name by name; then, where its names resolve, what
+its chart does (`coverage`). Each rule is a generator of problems, in the order of the contract.
 """
 
-import ast
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
 
-from lifecycle.chart import (
-    RESERVED_FIELDS,
-    Active,
-    BadCondition,
-    Chart,
-    Configuration,
-    Guard,
-    first_of,
-)
+from lifecycle.chart import RESERVED_FIELDS
+from lifecycle.conditions import condition
 from lifecycle.connectors import Connector
-from lifecycle.declaration import HEAR_ONLY, Declaration, Field, Flow, Ignore, Place, State, walk
+from lifecycle.coverage import coverage
+from lifecycle.declaration import HEAR_ONLY, Declaration, Field, Flow, Ignore, Place, State
 from lifecycle.definition import UNREAD, Marks, listed, near
-from lifecycle.fields import NotThat, Value, comparable, normalise
-from lifecycle.ownership import ELSEWHERE, Ownership
+from lifecycle.ownership import ELSEWHERE
 from lifecycle.refusals import Problem
-from lifecycle.vocabulary import StatusField, Vocabulary
-
-CONFIGURATIONS_MAX: Final = 5000
-"""How many configurations a lifecycle may reach."""
-SHOWN_MAX: Final = 5
-"""How many configurations one message names."""
+from lifecycle.scope import Problems, Scope
 
 RESERVED_COLLECTIONS: Final = frozenset(
     {"tools", "messages", "drift", "notices", "events", "promises", "lifecycles", "problems"}
@@ -46,9 +32,6 @@ RESERVED_COLLECTIONS: Final = frozenset(
 OPEN: Final = "open"
 IGNORE: Final = "ignore"
 """What a heard word may mean beside a transition."""
-
-Problems = Iterator[Problem]
-_Steps = Mapping[Configuration, Sequence[tuple[int, Configuration]]]
 
 
 class Source(Struct, frozen=True):
@@ -69,61 +52,13 @@ def check(
     """
     problems = [*_across(sources)]
     for source in sources:
-        scope = _Scope(source, connectors, environment)
+        scope = Scope(source.declaration, source.marks, connectors, environment)
         structure = [*_states(scope), *_transitions(scope)]
         named = [problem for rule in _NAMES for problem in rule(scope)]
         problems += [*source.marks.problems, *filter(scope.stands, [*structure, *named])]
         if not source.marks.problems and all(problem.warning for problem in structure):
-            problems += _chart(scope)
+            problems += coverage(scope)
     return sorted(set(problems))
-
-
-class _Scope:
-    """One file with what its names can mean."""
-
-    def __init__(
-        self, source: Source, connectors: Mapping[str, Connector], environment: Mapping[str, str]
-    ) -> None:
-        self.declaration = source.declaration
-        self.problem = source.marks.problem
-        self.shape = source.marks.problems
-        self.connectors = connectors
-        self.environment = environment
-        self.places = walk(self.declaration.states)
-        self.states = {place.id: place for place in self.places}
-        self.tools = self.declaration.tools
-        self.owners = [*self.tools, *_domains(self.declaration)]
-        self.names = dict.fromkeys(row.name for row in self.declaration.transitions)
-        self.ownership = Ownership(self.declaration)
-
-    def known(self, path: str, kind: str, name: str, known: Collection[str]) -> Problems:
-        """Refuse a name that nothing has."""
-        skimmed = bool(self.shape) and not known
-        if name not in known and not name.startswith(UNREAD) and not skimmed:
-            yield self.problem(path, f"no {kind} '{name}'{near(name, known)}")
-
-    def whole(self, path: str) -> bool:
-        """Tell whether a part is as it was written, with nothing left out."""
-        return not any(_holds(path, wrong.path) for wrong in self.shape)
-
-    def stands(self, problem: Problem) -> bool:
-        """Tell whether a problem is one of its own, not around or inside a part of wrong shape."""
-        return not any(
-            _holds(problem.path, wrong.path) or _holds(wrong.path, problem.path)
-            for wrong in self.shape
-        )
-
-    def owner(self, path: str, name: str) -> Problems:
-        return self.known(path, "tool or domain", name, self.owners)
-
-    def connector(self, tool: str) -> Connector | None:
-        declared = self.tools.get(tool)
-        return self.connectors.get(declared.connector or "") if declared else None
-
-    def published(self, tool: str, status_field: str) -> tuple[str, ...] | None:
-        """Give the words that a product can show in this field, where it has published them."""
-        connector = self.connector(tool)
-        return connector.published(status_field, self.tools[tool].kinds) if connector else None
 
 
 # Several files.
@@ -159,7 +94,7 @@ def _across(sources: Sequence[Source]) -> Problems:
 # One file, name by name.
 
 
-def _heading(scope: _Scope) -> Problems:
+def _heading(scope: Scope) -> Problems:
     declared = scope.declaration
     if declared.collection in RESERVED_COLLECTIONS:
         yield scope.problem(
@@ -178,7 +113,7 @@ def _heading(scope: _Scope) -> Problems:
             yield from scope.known(f"promises[{index}].tool", "tool", promise.tool, scope.tools)
 
 
-def _tools(scope: _Scope) -> Problems:
+def _tools(scope: Scope) -> Problems:
     holders: dict[str, str] = {}
     told = {flow.tool for flow in scope.declaration.flows}
     for name, tool in scope.tools.items():
@@ -197,7 +132,7 @@ def _tools(scope: _Scope) -> Problems:
             yield scope.problem(path, f"no flow says how '{name}' is heard or told", warning=True)
 
 
-def _fields(scope: _Scope) -> Problems:
+def _fields(scope: Scope) -> Problems:
     for name, field in scope.declaration.fields.items():
         path = f"fields.{name}"
         if name in RESERVED_FIELDS | {"true", "false"}:
@@ -213,7 +148,7 @@ def _fields(scope: _Scope) -> Problems:
             yield from scope.owner(at, owner)
 
 
-def _format(scope: _Scope, path: str, field: Field) -> Problems:
+def _format(scope: Scope, path: str, field: Field) -> Problems:
     if field.type == "choice" and not field.choices:
         yield scope.problem(path, "a choice needs `choices: [...]`")
     if field.type != "choice" and field.choices:
@@ -222,7 +157,7 @@ def _format(scope: _Scope, path: str, field: Field) -> Problems:
         yield scope.problem(f"{path}.signed", f"only money is signed, not a {field.type}")
 
 
-def _states(scope: _Scope) -> Problems:
+def _states(scope: Scope) -> Problems:
     yield from _siblings(scope, "states", scope.declaration.states)
     first: dict[str, str] = {}
     for place in scope.places:
@@ -250,14 +185,14 @@ def _states(scope: _Scope) -> Problems:
         )
 
 
-def _is_bare(scope: _Scope, state: str) -> bool:
+def _is_bare(scope: Scope, state: str) -> bool:
     """Tell whether neither a state nor any around it names an owner, known or not."""
     place = scope.states.get(state)
     around = (*place.above, state) if place else ()
     return bool(around) and not any(scope.states[name].state.owner for name in around)
 
 
-def _siblings(scope: _Scope, path: str, states: Mapping[str, State]) -> Problems:
+def _siblings(scope: Scope, path: str, states: Mapping[str, State]) -> Problems:
     if path == "states" and not states:
         yield scope.problem(path, "no states; a lifecycle has at least one")
     initial = [name for name, state in states.items() if state.initial]
@@ -265,7 +200,7 @@ def _siblings(scope: _Scope, path: str, states: Mapping[str, State]) -> Problems
         yield scope.problem(f"{path}.{name}.initial", f"'{initial[0]}' is initial already; one is")
 
 
-def _regions(scope: _Scope, place: Place) -> Problems:
+def _regions(scope: Scope, place: Place) -> Problems:
     for name, region in place.state.states.items():
         if region.initial:
             yield scope.problem(
@@ -275,7 +210,7 @@ def _regions(scope: _Scope, place: Place) -> Problems:
             )
 
 
-def _transitions(scope: _Scope) -> Problems:
+def _transitions(scope: Scope) -> Problems:
     rows = scope.declaration.transitions
     for index, row in enumerate(rows):
         path = f"transitions[{index}]"
@@ -294,7 +229,7 @@ def _transitions(scope: _Scope) -> Problems:
         for at, field in _each(f"{path}.requires", row.requires):
             yield from scope.known(at, "field", field, scope.declaration.fields)
         if row.when is not None:
-            yield from _condition(scope, f"{path}.when", row.when)
+            yield from condition(scope, f"{path}.when", row.when)
         if not row.makers and _is_bare(scope, row.to) and scope.states[row.to].state.states:
             yield scope.problem(
                 f"{path}.to", f"'{row.to}' has not one owner; name it there, or here who may (`by`)"
@@ -302,7 +237,7 @@ def _transitions(scope: _Scope) -> Problems:
     yield from _in_two_regions(scope)
 
 
-def _always_behind(scope: _Scope, path: str, index: int, source: str) -> Problems:
+def _always_behind(scope: Scope, path: str, index: int, source: str) -> Problems:
     """Refuse a row behind one of the same name and source that asks for no more than it."""
     rows = scope.declaration.transitions
     row = rows[index]
@@ -316,7 +251,7 @@ def _always_behind(scope: _Scope, path: str, index: int, source: str) -> Problem
             return
 
 
-def _in_two_regions(scope: _Scope) -> Problems:
+def _in_two_regions(scope: Scope) -> Problems:
     """One name in two regions of a parallel state would be two moves at once."""
     held: dict[tuple[str, str], str] = {}
     for index, row in enumerate(scope.declaration.transitions):
@@ -336,92 +271,7 @@ def _in_two_regions(scope: _Scope) -> Problems:
                     )
 
 
-def _condition(scope: _Scope, path: str, text: str) -> Problems:
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-        strange = [node for node in ast.walk(tree) if not isinstance(node, _LANGUAGE)]
-        if strange:
-            said = ast.unparse(strange[0]) or type(strange[0]).__name__.lower()
-            yield scope.problem(path, f"no condition: '{said}' is not in its language; {_SPOKEN}")
-            return
-        guard = Guard(text)
-    except (BadCondition, SyntaxError, ValueError, ArithmeticError, RecursionError) as error:
-        yield scope.problem(path, f"no condition: {str(error) or text}")
-        return
-    fields = scope.declaration.fields
-    for name in guard.fields:
-        yield from scope.known(path, "field", name, fields)
-    for state in guard.states:
-        yield from scope.known(path, "state", state, scope.states)
-    if all(name in fields and scope.whole(f"fields.{name}") for name in guard.fields):
-        yield from _comparisons(scope, path, tree)
-
-
-_LANGUAGE: Final = (
-    *(ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator),
-    *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
-    *(ast.Call, ast.Name, ast.Constant, ast.expr_context),
-)
-"""What a condition is made of. The library takes a little more, and stumbles over some of it."""
-_SPOKEN: Final = "and, or, not, + - * /, comparisons by == != < <= > >=, and In('state') are"
-
-
-def _comparisons(scope: _Scope, path: str, tree: ast.Expression) -> Problems:
-    """Try each comparison on values of the declared types: some pairs can never be judged."""
-    fields = scope.declaration.fields
-    for pair in _pairs(tree):
-        text = ast.unparse(pair)
-        guard = Guard(text)
-        samples = {name: _sample(fields[name], text) for name in guard.fields}
-        verdict = guard.judge(samples, Active(frozenset(), ()))
-        if verdict.why is not None:
-            yield scope.problem(path, f"'{text}' can never hold: {verdict.why}")
-        match pair:
-            case ast.Compare(ast.Name(name), _, [ast.Constant(str(word))]) | ast.Compare(
-                ast.Constant(str(word)), _, [ast.Name(name)]
-            ) if name in fields and fields[name].type == "choice":
-                yield from scope.known(path, f"choice of '{name}'", word, fields[name].choices)
-
-
-def _pairs(tree: ast.Expression) -> Iterator[ast.Compare]:
-    """Take comparisons apart into pairs, and keep those of bare names and literals."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Compare):
-            sides = pairwise((node.left, *node.comparators))
-            for (left, right), sign in zip(sides, node.ops, strict=True):
-                if isinstance(left, _BARE) and isinstance(right, _BARE):
-                    yield ast.Compare(left, [sign], [right])
-
-
-_BARE: Final = (ast.Name, ast.Constant)
-_SAMPLES: Final[Mapping[str, Value]] = {
-    "number": 1,
-    "date": "2026-05-04",
-    "datetime": "2026-05-04T14:03:11Z",
-    "email": "a@example.com",
-    "phone": "+12025550123",
-    "address": {"city": "Springfield"},
-    "boolean": True,
-    "case": "clients/C-7",
-}
-
-
-def _sample(field: Field, pair: str) -> object:
-    """Make up a value of a field's type; of money, in the currency that it is compared with."""
-    if field.type == "money":
-        currency = re.search(r"\b[A-Z]{3}\b", pair)
-        try:
-            return comparable(
-                "money", normalise("money", f"1 {currency[0] if currency else 'USD'}")
-            )
-        except NotThat:
-            return comparable("money", "1.00 USD")
-    if field.type in {"text", "choice"}:
-        return next(iter(field.choices), "text")
-    return comparable(field.type, _SAMPLES[field.type])
-
-
-def _words(scope: _Scope) -> Problems:
+def _words(scope: Scope) -> Problems:
     for tool, status_fields in scope.declaration.words.items():
         yield from scope.known(f"words.{tool}", "tool", tool, scope.tools)
         for name, entries in status_fields.items():
@@ -441,7 +291,7 @@ def _words(scope: _Scope) -> Problems:
             yield from _unmapped(scope, tool, name, meanings)
 
 
-def _word(scope: _Scope, path: str, tool: str, status_field: str, word: str) -> Problems:
+def _word(scope: Scope, path: str, tool: str, status_field: str, word: str) -> Problems:
     """Refuse a word that the product does not have."""
     if not word:
         yield scope.problem(path, "an empty word; ~ where the tool is told none")
@@ -452,7 +302,7 @@ def _word(scope: _Scope, path: str, tool: str, status_field: str, word: str) -> 
             yield scope.problem(path, f"{product} has no word '{word}'{close}")
 
 
-def _shared(scope: _Scope, path: str, meanings: Mapping[str, Sequence[str]]) -> Problems:
+def _shared(scope: Scope, path: str, meanings: Mapping[str, Sequence[str]]) -> Problems:
     for word, states in meanings.items():
         for state, count in Counter(states).items():
             if count > 1:
@@ -465,7 +315,7 @@ def _shared(scope: _Scope, path: str, meanings: Mapping[str, Sequence[str]]) -> 
             )
 
 
-def _unmapped(scope: _Scope, tool: str, status_field: str, words: Collection[str]) -> Problems:
+def _unmapped(scope: Scope, tool: str, status_field: str, words: Collection[str]) -> Problems:
     heard = scope.declaration.hears.get(tool, {}).get(status_field, {})
     published = scope.published(tool, status_field) or ()
     left = [word for word in published if word not in words and word not in heard]
@@ -475,7 +325,7 @@ def _unmapped(scope: _Scope, tool: str, status_field: str, words: Collection[str
         )
 
 
-def _hears(scope: _Scope) -> Problems:
+def _hears(scope: Scope) -> Problems:
     for tool, status_fields in scope.declaration.hears.items():
         yield from scope.known(f"hears.{tool}", "tool", tool, scope.tools)
         for name, meanings in status_fields.items():
@@ -490,7 +340,7 @@ def _hears(scope: _Scope) -> Problems:
                 yield from _meaning(scope, f"{path}.{word}", tool, meaning)
 
 
-def _meaning(scope: _Scope, path: str, tool: str, meaning: str | Ignore) -> Problems:
+def _meaning(scope: Scope, path: str, tool: str, meaning: str | Ignore) -> Problems:
     if isinstance(meaning, Ignore):
         if not meaning.ignore:
             yield scope.problem(f"{path}.ignore", "true is all it can be; else leave the word out")
@@ -519,7 +369,7 @@ def _meaning(scope: _Scope, path: str, tool: str, meaning: str | Ignore) -> Prob
         )
 
 
-def _reads(scope: _Scope) -> Problems:
+def _reads(scope: Scope) -> Problems:
     for tool, names in scope.declaration.reads.items():
         yield from scope.known(f"reads.{tool}", "tool", tool, scope.tools)
         told: dict[str, str] = {}
@@ -530,7 +380,7 @@ def _reads(scope: _Scope) -> Problems:
                 yield scope.problem(path, f"'{name}' is told for '{told[name]}' already")
 
 
-def _reactions(scope: _Scope) -> Problems:
+def _reactions(scope: Scope) -> Problems:
     told = {flow.tool for flow in scope.declaration.flows if flow.direction == "out"}
     first: dict[str, int] = {}
     for index, reaction in enumerate(scope.declaration.reactions):
@@ -548,7 +398,7 @@ def _reactions(scope: _Scope) -> Problems:
             )
 
 
-def _flows(scope: _Scope) -> Problems:
+def _flows(scope: Scope) -> Problems:
     told: dict[str, int] = {}
     for index, flow in enumerate(scope.declaration.flows):
         path = f"flows[{index}]"
@@ -574,7 +424,7 @@ def _flows(scope: _Scope) -> Problems:
         yield from _webhook(scope, path, flow)
 
 
-def _webhook(scope: _Scope, path: str, flow: Flow) -> Problems:
+def _webhook(scope: Scope, path: str, flow: Flow) -> Problems:
     """Ask for an address to send to, and a secret to sign or verify with."""
     connector = scope.connector(flow.tool)
     writes = connector is not None and connector.write is not None
@@ -598,225 +448,6 @@ def _webhook(scope: _Scope, path: str, flow: Flow) -> Problems:
 
 
 _NAMES: Final = (_heading, _tools, _fields, _words, _hears, _reads, _reactions, _flows)
-
-
-# What the chart does.
-
-
-def _chart(scope: _Scope) -> Problems:
-    declared = scope.declaration
-    chart = Chart(declared)
-    found = _explore(chart)
-    if len(found) > CONFIGURATIONS_MAX:
-        regions = [name for name, place in scope.states.items() if _is_region(scope, place)]
-        yield scope.problem(
-            "states",
-            f"more than {CONFIGURATIONS_MAX:,} configurations are reachable, because "
-            f"{listed(regions)} multiply; give one a lifecycle of its own",
-        )
-        return
-    active = [chart.active(configuration).ids for configuration in found]
-    reached = frozenset().union(*active)
-    yield from _unreachable(scope, reached)
-    yield from _never_first(scope, reached, found)
-    yield from _traps(scope, chart, found)
-    yield from _circles(scope, chart, found)
-    yield from _openers(scope, chart)
-    yield from _owners_at_once(scope, active)
-    vocabulary = Vocabulary(declared, chart)
-    for field in vocabulary.status_fields:
-        if all(state in scope.states for state in field.entries):
-            yield from _one_word(scope, vocabulary, field, found)
-
-
-def _is_region(scope: _Scope, place: Place) -> bool:
-    return bool(place.above) and scope.states[place.above[-1]].state.parallel
-
-
-def _explore(chart: Chart) -> _Steps:
-    """Find every configuration that transitions can lead to, and give up just above the limit."""
-    found: dict[Configuration, Sequence[tuple[int, Configuration]]] = {}
-    waiting = [chart.initial]
-    while waiting and len(found) <= CONFIGURATIONS_MAX:
-        configuration = waiting.pop()
-        if configuration not in found:
-            found[configuration] = [*steps(chart, configuration)]
-            waiting += [target for _, target in found[configuration]]
-    return found
-
-
-def steps(chart: Chart, configuration: Configuration) -> Iterator[tuple[int, Configuration]]:
-    """List the rows that can be taken here, and where each leads, whatever conditions say.
-
-    The same as the library says, in a small part of its time, as thousands of configurations
-    want it: all in the innermost compound state around both ends is left, and what the target
-    enters there is entered.
-    """
-    active = chart.active(configuration).ids
-    decided: set[str] = set()
-    for index in chart.open_rows(configuration):
-        row = chart.rows[index]
-        if row.name in decided:
-            continue
-        if index not in chart.guards:
-            decided.add(row.name)
-        source = max(active.intersection(row.sources), key=lambda one: len(chart.places[one].above))
-        within = _around(chart, source, row.to)
-        yield (
-            index,
-            chart.ordered(
-                {leaf for leaf in configuration if not within <= {*chart.places[leaf].above}}
-                | {leaf for leaf in chart.entered(row.to) if within <= {*chart.places[leaf].above}}
-            ),
-        )
-
-
-def _around(chart: Chart, source: str, target: str) -> frozenset[str]:
-    """Name the innermost compound state that holds both; nothing stands for the whole chart."""
-    above = chart.places[target].above
-    shared = [
-        name
-        for name in chart.places[source].above
-        if name in above and not chart.places[name].state.parallel
-    ]
-    return frozenset(shared[-1:])
-
-
-def _unreachable(scope: _Scope, reached: Collection[str]) -> Problems:
-    for place in scope.places:
-        inside = not place.above or place.above[-1] in reached
-        if place.id not in reached and inside:
-            yield scope.problem(
-                place.path, f"'{place.id}' is never reached; no transition leads there"
-            )
-
-
-def _never_first(scope: _Scope, reached: frozenset[str], found: _Steps) -> Problems:
-    """A row is taken somewhere, unless one of its name further inside always wins."""
-    taken = {row for leads in found.values() for row, _ in leads}
-    for index, row in enumerate(scope.declaration.transitions):
-        if index not in taken and not reached.isdisjoint(row.sources):
-            yield scope.problem(
-                f"transitions[{index}]",
-                f"never taken: further inside, a '{row.name}' without a condition always wins",
-            )
-
-
-def _traps(scope: _Scope, chart: Chart, found: _Steps) -> Problems:
-    """From every state a final one can be reached, beside it or around it, not in other regions."""
-    finals = [leaf for leaf in chart.leaves if scope.states[leaf].state.final]
-    if not finals:
-        yield scope.problem("states", "no state is final; mark where cases end with final: true")
-        return
-    before: dict[Configuration, list[Configuration]] = {}
-    for configuration, taken in found.items():
-        for _, target in taken:
-            before.setdefault(target, []).append(configuration)
-    ending: set[str] = set()
-    for final in finals:
-        ends = {configuration for configuration in found if final in configuration}
-        waiting = [*ends]
-        while waiting:
-            nearer = [one for one in before.get(waiting.pop(), ()) if one not in ends]
-            ends.update(nearer)
-            waiting += nearer
-        ending |= {leaf for one in ends for leaf in one if not _side_by_side(scope, leaf, final)}
-    for leaf in chart.leaves:
-        if leaf not in ending and any(leaf in configuration for configuration in found):
-            yield scope.problem(
-                scope.states[leaf].path,
-                f"'{leaf}' reaches no final state; add a transition out, or final: true",
-            )
-
-
-def _side_by_side(scope: _Scope, one: str, other: str) -> bool:
-    """Tell whether two states stand in different regions of one parallel state."""
-    shared = [name for name in scope.states[one].above if name in scope.states[other].above]
-    return one != other and bool(shared) and scope.states[shared[-1]].state.parallel
-
-
-def _circles(scope: _Scope, chart: Chart, found: _Steps) -> Problems:
-    """Transitions that are made by themselves must not lead back to where they began."""
-    auto = {
-        configuration: [(row, target) for row, target in taken if chart.rows[row].auto]
-        for configuration, taken in found.items()
-    }
-    circling: dict[int, None] = {}
-    for begin, first in auto.items():
-        for row, target in first:
-            passed, waiting = {target}, [target]
-            while waiting and begin not in passed:
-                further = [one for _, one in auto[waiting.pop()] if one not in passed]
-                passed.update(further)
-                waiting += further
-            if begin in passed:
-                circling[row] = None
-    names = listed(f"'{chart.rows[row].name}'" for row in sorted(circling))
-    for row in sorted(circling):
-        yield scope.problem(
-            f"transitions[{row}].auto", f"goes round for ever: {names} are all auto"
-        )
-
-
-def _openers(scope: _Scope, chart: Chart) -> Problems:
-    first = first_of(scope.declaration.states)
-    owners = {scope.ownership.states[leaf] for leaf in chart.initial}
-    if scope.declaration.opened_by or scope.ownership.states[first]:
-        return
-    if len(owners) != 1 or None in owners:
-        yield scope.problem(
-            scope.states[first].path,
-            f"cases begin in '{first}', which has not one owner; name it, or `opened_by: [tools]`",
-        )
-
-
-def _owners_at_once(scope: _Scope, together: Collection[Collection[str]]) -> Problems:
-    """Whoever may set a field must be clear in every place a case can be in."""
-    for name, field in scope.declaration.fields.items():
-        if isinstance(field.owner, str):
-            continue
-        path = f"fields.{name}.owner"
-        entries = {state: owner for state, owner in field.owner.items() if state != ELSEWHERE}
-        for (one, owner), (other, another) in combinations(entries.items(), 2):
-            differ = scope.ownership.tool(owner) != scope.ownership.tool(another)
-            if differ and any(one in active and other in active for active in together):
-                yield scope.problem(
-                    f"{path}.{other}", f"'{one}' and '{other}' can be active at once; one owner"
-                )
-        if ELSEWHERE not in field.owner:
-            bare = [active for active in together if not any(state in active for state in entries)]
-            if bare:
-                yield scope.problem(
-                    path, f"nobody owns '{name}' in other states; add \"*\": owner", warning=True
-                )
-
-
-def _one_word(
-    scope: _Scope,
-    vocabulary: Vocabulary,
-    field: StatusField,
-    reachable: Collection[Configuration],
-) -> Problems:
-    """Exactly one entry applies wherever a case can be."""
-    path = f"words.{field.tool}.{field.name}"
-    silent: list[str] = []
-    clashes: dict[tuple[str, ...], str] = {}
-    for configuration in reachable:
-        applying = vocabulary.entries_for(field, configuration)
-        if not applying:
-            silent.append("+".join(configuration))
-        elif len(applying) > 1:
-            clashes.setdefault(applying, "+".join(configuration))
-    if silent:
-        more = f" and {len(silent) - SHOWN_MAX} more" if len(silent) > SHOWN_MAX else ""
-        yield scope.problem(
-            path, f"no word for {listed(silent[:SHOWN_MAX])}{more}; ~ where the tool is told none"
-        )
-    for states, where in clashes.items():
-        yield scope.problem(
-            f"{path}.{states[-1]}",
-            f"{listed(states)} all have a word in '{where}'; words come from one region",
-        )
 
 
 # Small grammars.
@@ -859,17 +490,8 @@ def _is_day(text: str) -> bool:
         return False
 
 
-def _holds(path: str, other: str) -> bool:
-    """Tell whether one path is another's, or of something around it."""
-    return f"{other}.".startswith((f"{path}.", f"{path}["))
-
-
 def _variable(value: str) -> str:
     return value.removeprefix("env:")
-
-
-def _domains(declared: Declaration) -> list[str]:
-    return [domain for tool in declared.tools.values() for domain in tool.record_for]
 
 
 def _each(path: str, value: str | tuple[str, ...]) -> list[tuple[str, str]]:

@@ -252,6 +252,129 @@ class KeyRevoked(Event, frozen=True, kw_only=True, omit_defaults=True):
     TOPIC = "key.revoked.v1"
 
 
+class Heard(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool said something; stands in a stream of its own, with what it was taken to mean."""
+
+    TOPIC = "message.heard.v1"
+
+    tool: str
+    """Whose word it is; staff may have passed it on."""
+    content: str
+    """Digest of all that it says: the same again is a duplicate."""
+    collection: str
+    case: str | None = None
+    """The case that it is about, like `jobs/J-1042`; None where that was not known."""
+    ref: str = ""
+    kind: str = ""
+    event_id: str = ""
+    occurred_at: datetime | None = None
+    """When, by the tool's own account."""
+    at: datetime
+    """When, as it was taken: the time of receipt where none was claimed that can be."""
+    status_field: str = ""
+    word: str = ""
+    fields: dict[str, Value] = {}
+    personal: dict[str, Value] = {}
+    """Personal values, only while the message is parked; else they stand with the case."""
+    taken: tuple[str, ...] = ()
+    """The fields that were taken."""
+    not_taken: dict[str, str] = {}
+    """Field → why it was not taken."""
+    reason: str | None = None
+    """Why staff passed it on."""
+    outcome: str
+    why: str = ""
+    expected: str | None = None
+    """The word that would have been right, where this one was not."""
+
+    @property
+    def happened_at(self) -> datetime:
+        """When the tool saw it."""
+        return min(self.at, self.recorded_at)
+
+
+class HeardAgain(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The very same message came once more; it changes nothing."""
+
+    TOPIC = "message.heard-again.v1"
+
+
+class Understood(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A message that waited has another outcome now."""
+
+    TOPIC = "message.understood.v1"
+
+    case: str
+    outcome: str
+    why: str = ""
+
+
+class Parked(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """In the stream of a reference that nobody set: a message waits for it."""
+
+    TOPIC = "parked.waits.v1"
+
+    message: str
+
+
+class Unparked(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The reference was set: the message waits for it no more."""
+
+    TOPIC = "parked.released.v1"
+
+    message: str
+
+
+class Reported(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """In a tool's mirror of a case: what it says of it, and what that was taken to mean."""
+
+    TOPIC = "mirror.reported.v1"
+
+    case: str
+    tool: str
+    message: str
+    at: datetime
+    status_field: str = ""
+    word: str = ""
+    said: tuple[str, ...] = ()
+    """The fields that it gave a value for, whether or not that was taken."""
+    differing: tuple[str, ...] = ()
+    """Those whose value differs from ours, and was not taken."""
+    outcome: str
+    why: str = ""
+    expected: str | None = None
+
+    @property
+    def happened_at(self) -> datetime:
+        """When the tool saw it."""
+        return min(self.at, self.recorded_at)
+
+
+class ClaimMade(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An owner's report came too early; its claim waits."""
+
+    TOPIC = "claim.made.v1"
+
+    tool: str
+    message: str
+    status_field: str
+    word: str
+    at: datetime
+    reason: str | None = None
+    states: tuple[str, ...]
+    """Where the case stood when it was heard."""
+
+
+class ClaimEnded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A claim waits no more: it was applied, is so already, or cannot come true."""
+
+    TOPIC = "claim.ended.v1"
+
+    message: str
+    outcome: str
+    why: str = ""
+
+
 class DefinitionAdopted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A definition became the one that decides; its full text is kept."""
 
@@ -266,7 +389,8 @@ class DefinitionAdopted(Event, frozen=True, kw_only=True, omit_defaults=True):
 EVENTS: tuple[type[Event], ...] = (
     CaseOpened, CaseAdopted, TransitionMade, FieldsSet, ReferenceTaken, ReferenceReleased,
     StateCorrected, CarriedOver, Erased, Refused, ReferenceHeld, ReferenceFreed, Answered,
-    KeyIssued, KeyRevoked, DefinitionAdopted,
+    KeyIssued, KeyRevoked, DefinitionAdopted, Heard, HeardAgain, Understood, Parked, Unparked,
+    Reported, ClaimMade, ClaimEnded,
 )  # fmt: skip
 """Everything that can stand in the log."""
 

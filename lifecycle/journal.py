@@ -33,7 +33,7 @@ from lifecycle.asks import (
     Look,
     LookUp,
     Settled,
-    case_stream,
+    Taken,
     settle,
     streams_of,
 )
@@ -45,6 +45,7 @@ from lifecycle.memory import Draft, Memory
 from lifecycle.model import Lifecycle
 from lifecycle.pulse import Pulse
 from lifecycle.refusals import NotNow, Overloaded, Refusal, StorageUnavailable
+from lifecycle.streams import case_stream
 
 BATCH_ASKS_MAX = 256
 BATCH_BYTES_MAX = 4 * 2**20
@@ -65,8 +66,12 @@ def utc_now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-Outcome = Answer | BaseException | None
+Outcome = Answer | Taken | BaseException | None
 """What becomes of an ask; None where something was recorded that nobody asks about."""
+
+
+Places = Mapping[tuple[str, int], int]
+"""Stream and version → the position in the whole log."""
 
 
 class Waiting(Struct):
@@ -139,6 +144,19 @@ class Journal:
         self._enqueue(self._asked, Waiting((ask,), size, future, loop))
         return _answered(await future)
 
+    async def hear(self, ask: Ask, size: int = 0) -> Taken:
+        """What becomes of a message, once it is durable; or raises the `Refusal`."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Outcome]] = loop.create_future()
+        self._enqueue(self._asked, Waiting((ask,), size, future, loop))
+        return _taken(await future)
+
+    def hear_now(self, ask: Ask) -> Taken:
+        """The same for a thread that may wait."""
+        future: Future[list[Outcome]] = Future()
+        self._enqueue(self._asked, Waiting((ask,), 0, future))
+        return _taken(future.result())
+
     def answer_now(self, ask: Ask) -> Answer:
         """The same for a thread that may wait."""
         future: Future[list[Outcome]] = Future()
@@ -151,7 +169,7 @@ class Journal:
         self._enqueue(self._asked, Waiting((record,), 0, future))
         for outcome in future.result():
             if outcome is not None:
-                raise AssertionError(outcome) if isinstance(outcome, Answer) else outcome
+                raise outcome if isinstance(outcome, BaseException) else AssertionError(outcome)
 
     def record_many(self, records: Sequence[Record]) -> None:
         """Record many things, in appends of their own, once all are durable."""
@@ -305,14 +323,19 @@ class Journal:
             if self._catch_up():
                 deciding.decide()
                 positions = self._append(deciding) if deciding.draft.entries else ()
-        self._commit(deciding, positions)
-        self._hand_back(deciding.replies(positions))
+        at = deciding.positions(positions)
+        self._commit(deciding, at)
+        if positions:
+            self.memory.position = positions[-1]
+        self._hand_back(deciding.replies(at))
 
     def _hand_back(self, replies: "Sequence[tuple[Waiting, list[Outcome]]]") -> None:
         self._waits_since = None  # before anybody who hears of it can ask the next thing
         for one, outcomes in replies:
             for ask, outcome in zip(one.asks, outcomes, strict=True):
                 self.pulse.asks[_became(ask, outcome)] += 1
+                if isinstance(outcome, Taken) and not outcome.replayed:
+                    self.pulse.heard[outcome.tool, outcome.name] += 1
         self.pulse.batch_asks.add(sum(len(one.asks) for one, _ in replies))
         _reply(replies)
 
@@ -347,15 +370,12 @@ class Journal:
             self.memory.follow(tail)
         return self.memory.position != before
 
-    def _commit(self, deciding: "Deciding", positions: Sequence[int]) -> None:
-        at = deciding.positions(positions)
+    def _commit(self, deciding: "Deciding", at: Places) -> None:
         for stream, known in deciding.draft.added.items():
             state = known.state
             if isinstance(state, Case):
                 state = replace(state, position=at[stream, known.version])
             self.memory.put(stream, Known(known.version, state))
-        if positions:
-            self.memory.position = positions[-1]
 
 
 class Deciding:
@@ -402,16 +422,15 @@ class Deciding:
         made = self._journal.mapper.vault.made()
         return Batch(self.draft.stored, dict(made), tuple(self.draft.forget))
 
-    def positions(self, positions: Sequence[int]) -> dict[tuple[str, int], int]:
+    def positions(self, positions: Sequence[int]) -> Places:
         """Where each event of the draft came to stand, by stream and version."""
         entries = self.draft.entries
         return {
             (entry.stream, entry.version): at for entry, at in zip(entries, positions, strict=True)
         }
 
-    def replies(self, positions: Sequence[int]) -> "list[tuple[Waiting, list[Outcome]]]":
+    def replies(self, at: Places) -> "list[tuple[Waiting, list[Outcome]]]":
         """Everybody who waits with the outcomes, now that the positions are known."""
-        at = self.positions(positions)
         outcomes = (
             _placed(outcome, at) if isinstance(outcome, Answer) else outcome
             for outcome in self._outcomes
@@ -449,7 +468,7 @@ class Deciding:
         return causing.settled(None)
 
 
-def _placed(answer: Answer, at: Mapping[tuple[str, int], int]) -> Answer:
+def _placed(answer: Answer, at: Places) -> Answer:
     case, entry = answer.case, answer.entry
     if case.position:
         return answer
@@ -465,6 +484,8 @@ def _only_looks(ask: "Ask | Record") -> bool:
 
 def _became(ask: "Ask | Record", outcome: Outcome) -> str:
     """What became of an ask, in a word."""
+    if isinstance(outcome, Taken):
+        return "replayed" if outcome.replayed else "heard"
     if isinstance(outcome, Answer):
         if outcome.replayed is not None:
             return "replayed"
@@ -490,7 +511,16 @@ def _answered(outcomes: "Sequence[Outcome]") -> Answer:
     (outcome,) = outcomes
     if isinstance(outcome, BaseException):
         raise outcome
-    assert outcome is not None
+    assert isinstance(outcome, Answer), outcome
+    return outcome
+
+
+def _taken(outcomes: "Sequence[Outcome]") -> Taken:
+    """What became of a single message; raises where it was refused."""
+    (outcome,) = outcomes
+    if isinstance(outcome, BaseException):
+        raise outcome
+    assert isinstance(outcome, Taken), outcome
     return outcome
 
 

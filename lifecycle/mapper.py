@@ -13,7 +13,7 @@ import msgspec
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from msgspec.structs import replace
 
-from lifecycle.events import BY_TOPIC, ERASED, Entry, Event, Valued
+from lifecycle.events import BY_TOPIC, ERASED, Entry, Event, Heard, Valued
 from lifecycle.vault import Vault
 
 SEALED = b',"sealed":'
@@ -45,7 +45,7 @@ class EntryMapper(Mapper[str]):
         event = domain_event.event
         state = (
             self._seal(domain_event.stream, event)
-            if isinstance(event, Valued) and event.personal
+            if isinstance(event, Valued | Heard) and event.personal
             else encode(event)
         )
         return StoredEvent(domain_event.stream, domain_event.version, event.TOPIC, state)
@@ -55,7 +55,7 @@ class EntryMapper(Mapper[str]):
         state = bytes(stored_event.state)
         event: Event = self._decoders[stored_event.topic].decode(state)
         stream = str(stored_event.originator_id)
-        if isinstance(event, Valued) and SEALED in state:
+        if isinstance(event, Valued | Heard) and SEALED in state:
             event = replace(event, personal={**event.personal, **self._unseal(stream, state)})
         position = stored_event.id if isinstance(stored_event, Notification) else 0
         return Entry(stream, stored_event.originator_version, event, position)
@@ -66,7 +66,7 @@ class EntryMapper(Mapper[str]):
         if len(sealed) > 1:
             self.vault.recall(sealed)
 
-    def _seal(self, stream: str, event: Valued) -> bytes:
+    def _seal(self, stream: str, event: Valued | Heard) -> bytes:
         values = {name: value for name, value in event.personal.items() if value is not None}
         # That a value was forgotten is no secret, and must stay so when the key is gone.
         forgotten = dict.fromkeys(name for name in event.personal if name not in values)

@@ -15,6 +15,8 @@ MEMORY_STREAMS_MAX = 40_000
 MEMORY_BYTES_MAX = 40 * 2**20
 STREAM_BYTES = 1000
 """What remembering a stream costs at least."""
+NOTHING_BYTES = 250
+"""What it costs to remember that a stream has not begun."""
 
 
 class Memory:
@@ -92,6 +94,8 @@ class Memory:
 def _weight(known: Known | None) -> int:
     if known is None:
         return 0
+    if not known.version:
+        return NOTHING_BYTES
     if isinstance(known.state, Case):
         texts = (len(value) for value in known.state.fields.values() if isinstance(value, str))
         return 2 * STREAM_BYTES + sum(texts)
@@ -119,5 +123,4 @@ class Draft:
         self.added.update(settled.known)
         self.entries += settled.entries
         self.stored += stored
-        if settled.forget:
-            self.forget.add(settled.forget)
+        self.forget.update(settled.forget)

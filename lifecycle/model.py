@@ -1,21 +1,31 @@
 """A lifecycle: one adopted declaration with everything that is derived from it once."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 
 from lifecycle.chart import Chart
+from lifecycle.connectors import Connector
 from lifecycle.declaration import Declaration, Field, meaning, seconds
 from lifecycle.events import DefinitionMark
 from lifecycle.ownership import Ownership
 from lifecycle.vocabulary import Vocabulary
 
+NO_CONNECTORS: Mapping[str, Connector] = {}
+
 
 class Lifecycle:
     """The declared model that governs the cases of one collection."""
 
-    def __init__(self, declaration: Declaration, text: str = "") -> None:
+    def __init__(
+        self,
+        declaration: Declaration,
+        text: str = "",
+        connectors: Mapping[str, Connector] = NO_CONNECTORS,
+    ) -> None:
         """Derive the rest; `checks` has found the declaration sound."""
         self.declaration = declaration
+        self._connectors = connectors
         self.text = text
         """The definition as it was written."""
         self.name = declaration.lifecycle
@@ -45,6 +55,11 @@ class Lifecycle:
         return any(row.auto for row in self.chart.rows)
 
     @property
+    def hears(self) -> bool:
+        """Does any tool say in words of its own where a case stands?"""
+        return bool(self.vocabulary.status_fields)
+
+    @property
     def fields(self) -> dict[str, Field]:
         """The canonical data model."""
         return self.declaration.fields
@@ -58,6 +73,12 @@ class Lifecycle:
         """The kind of reference that needs no name; empty where the tool declares none."""
         kinds = self.declaration.tools[tool].kinds
         return kinds[0] if kinds else ""
+
+    def published(self, tool: str, status_field: str) -> tuple[str, ...] | None:
+        """The words that the tool's product is known to have in a status field, used or not."""
+        declared = self.declaration.tools[tool]
+        connector = self._connectors.get(declared.connector or "")
+        return connector.published(status_field, declared.kinds) if connector else None
 
     def readable(self, tool: str) -> frozenset[str]:
         """The fields that a tool may see: all but the personal ones it neither owns nor reads."""

@@ -31,7 +31,9 @@ class Pulse:
     def __init__(self) -> None:
         """Nothing has happened yet."""
         self.asks: Counter[str] = Counter()
-        """By outcome: applied, unchanged, looked, replayed, refused, not-now, failed, recorded."""
+        """By outcome: applied, unchanged, looked, heard, replayed, refused, not-now, and so on."""
+        self.heard: Counter[tuple[str, str]] = Counter()
+        """Messages by tool and by what they were taken for as they came; duplicates are one too."""
         self.batch_asks = Histogram(ASKS)
         self.append_seconds = Histogram(SECONDS)
         """From the first byte to the database to its answer, with what had to be decided again."""

@@ -287,6 +287,11 @@ def on_board(row: Row) -> OnBoard:
     return OnBoard(opened, case, seen_at, due_at)
 
 
+def as_kept(case: Case) -> Case:
+    """The case with what the board keeps of it."""
+    return on_board(_row(OnBoard(0, case))).case
+
+
 def _json(rows: object) -> str:
     return encode(rows).decode()
 
@@ -373,6 +378,8 @@ def _newest(
     """Newest first, by whatever leads to few cases."""
     if wanted.words and (bounds := _rarest(session, wanted)):
         return _found(session, wanted, bounds, before, most)
+    if wanted.words[:-1]:
+        return _holding(session, wanted, before, most)
     if wanted.state:
         entered: tuple[str, ...] = (wanted.state,)
         asked = {**asked, "state": ""}
@@ -426,6 +433,20 @@ def _found(
         rows += sorted(session.rows(tables.SELECT_FOUND, found=found, **asked), key=_newest_first)
         left, step = left[step:], FOUND_MAX
     return rows[:most]
+
+
+def _holding(session: Session, wanted: Wanted, before: int, most: int) -> Sequence[Row]:
+    """Go through all that hold one of many common words; a long one is likely to be rarer."""
+    held = max(wanted.words[:-1], key=len)
+    asked = _asked(wanted, [bounds for bounds in _bounds(wanted.words) if bounds != (held, held)])
+    unique: dict[int, Row] = {}
+    while len(unique) < most:
+        rows = session.rows(tables.SELECT_HOLDING, held=held, before=before, most=most, **asked)
+        unique.update((row[0], row) for row in rows)
+        if len(rows) < most:
+            break
+        before = rows[-1][0]
+    return list(islice(unique.values(), most))
 
 
 def _bounds(wanted: Sequence[str]) -> list[Bounds]:

@@ -14,6 +14,7 @@ cases go on. A rebuild mends it.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from threading import Event as Signal
+from time import monotonic
 from typing import Protocol
 
 import msgspec
@@ -21,12 +22,12 @@ import structlog
 from eventsourcing.persistence import Notification
 from msgspec import Struct
 
-from lifecycle.asks import definition_stream
 from lifecycle.events import BY_TOPIC, DefinitionAdopted, Entry, Erased, Event
 from lifecycle.log import Recorder
 from lifecycle.mapper import EntryMapper
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import StorageUnavailable
+from lifecycle.streams import definition_stream
 from projections import tables
 from projections.store import BadData, BeingRebuilt, Session, Store, marks
 
@@ -110,6 +111,7 @@ class Follower:
         self._topics = frozenset[str]().union(*self._wanted.values())
         self._stale: dict[str, set[Subject]] | None = None
         self._scrub = True
+        self._scrub_from = 0.0
         self.position = store.position()
         """The last event that is known to be in the store."""
 
@@ -118,17 +120,27 @@ class Follower:
 
         Raises `MadeOtherwise`, and `StorageUnavailable` where a database cannot be used.
         """
-        if self._scrub:
-            self._store.scrub()
-            self._scrub = False
         tail = self._recorder.tail(self.position, BATCH_EVENTS_MAX)
         if not tail:
+            self._rest()
             return False
         try:
             return self._take(tail, careful=False)
         except BadData as cause:
             log.warning("a value that the database refuses", cause=str(cause))
             return self._take(tail, careful=True)
+
+    def _rest(self) -> None:
+        """Use the time to scrub what was erased, a tenth of the time at most."""
+        started = monotonic()
+        if not self._scrub or started < self._scrub_from:
+            return
+        try:
+            self._store.scrub()
+            self._scrub = False
+        except StorageUnavailable as exc:
+            log.warning("what was erased is to be scrubbed later", why=exc.detail)
+        self._scrub_from = monotonic() + 10 * (monotonic() - started)
 
     def _take(self, tail: Sequence[Notification], *, careful: bool) -> bool:
         erased = False
@@ -145,12 +157,17 @@ class Follower:
                     if not tail:
                         return False
                 last, erased = self._digest(session, tail, seen_at, careful=careful)
-                session.run(tables.UPDATE_FOLLOWED, position=tail[-1].id, seen_at=last)
+                session.run(
+                    tables.UPDATE_FOLLOWED,
+                    position=tail[-1].id,
+                    seen_at=last,
+                    erased=int(erased),
+                )
         except BaseException:
             self._let_go(self.position)
             raise
         self.position = tail[-1].id
-        self._scrub = erased
+        self._scrub |= erased
         return True
 
     def _check_definitions(self, made_with: str) -> None:

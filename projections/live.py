@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from lifecycle.events import BY_TOPIC, CaseEvent, Entry, Refused
+from lifecycle.events import BY_TOPIC, CaseEvent, ClaimEnded, ClaimMade, Entry, Refused, Reported
 from lifecycle.journal import Journal
 from lifecycle.refusals import Overloaded, StorageUnavailable
 
@@ -24,9 +24,11 @@ NEWEST_MAX: Final = 1000
 PAGE_EVENTS: Final = 200
 
 SHOWN: Final = frozenset(
-    topic for topic, event in BY_TOPIC.items() if issubclass(event, CaseEvent | Refused)
+    topic
+    for topic, event in BY_TOPIC.items()
+    if issubclass(event, CaseEvent | Refused | Reported | ClaimMade | ClaimEnded)
 )
-"""What happened to cases, and what was refused: no keys, no requests, no texts of definitions."""
+"""What happened to cases, what was refused, and what tools say; no keys, requests, definitions."""
 
 log = structlog.get_logger("statekeeper.live")
 

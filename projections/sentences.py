@@ -24,20 +24,28 @@ from lifecycle.events import (
     CaseAdopted,
     CaseEvent,
     CaseOpened,
+    ClaimEnded,
+    ClaimMade,
     Condition,
     DefinitionAdopted,
     Erased,
     Event,
     FieldsSet,
+    Heard,
+    HeardAgain,
     KeyIssued,
     KeyRevoked,
+    Parked,
     ReferenceFreed,
     ReferenceHeld,
     ReferenceReleased,
     ReferenceTaken,
     Refused,
+    Reported,
     StateCorrected,
     TransitionMade,
+    Understood,
+    Unparked,
     Valued,
 )
 from lifecycle.model import Lifecycle
@@ -107,6 +115,8 @@ def _said(  # noqa: PLR0911 - one for each kind of event
             return f"{event.by.name} erased the personal values of {case} for good"
         case Refused():
             return _refused(event, lifecycle, case, hidden)
+        case Reported() | ClaimMade() | ClaimEnded():
+            return _reported(event, lifecycle, case)
         case _:
             return _beside(event, lifecycle)
 
@@ -223,6 +233,78 @@ def _no(event: Refused, lifecycle: Lifecycle | None, case: str) -> str:
             return plain(detail, lifecycle)
 
 
+# --- what tools say of a case -------------------------------------------------------------------
+
+
+def _reported(
+    event: Reported | ClaimMade | ClaimEnded, lifecycle: Lifecycle | None, case: str
+) -> str:
+    match event:
+        case Reported():
+            said = f"{tool_title(event.tool, lifecycle)} said {_what_was_said(event, lifecycle)}"
+            if event.by.staff:
+                said = f"{event.by.staff} passed on that {said}"
+            means = _OUTCOMES.get(event.outcome, "") if event.word else ""
+            because = _DRIFTS.get(event.why, "") if event.outcome == "drift" else ""
+            return f"{said}{means.format(case=case)}{because.format(case=case)}"
+        case ClaimMade():
+            tool = tool_title(event.tool, lifecycle)
+            return f"{tool}'s word “{quote(event.word)}” waits until {case} has come that far"
+        case ClaimEnded():
+            ended = _ENDS.get(event.outcome, "waits no more")
+            return f"what {_asker(event.by, lifecycle)} said of {case} before its time {ended}"
+
+
+def _message(
+    event: Heard | HeardAgain | Understood | Parked | Unparked, lifecycle: Lifecycle | None
+) -> str:
+    who = _asker(event.by, lifecycle)
+    match event:
+        case Heard():
+            return f"{who} sent a message"
+        case HeardAgain():
+            return f"{who} sent the same message again"
+        case Understood():
+            return f"a message about {event.case} was looked at again: {event.outcome}"
+        case Parked():
+            return f"{who} sent a message about a record that is linked to nothing yet"
+        case Unparked():
+            return "a message waits no more: its record was linked"
+
+
+def _what_was_said(event: Reported, lifecycle: Lifecycle | None) -> str:
+    named = [f"the {label(name, lifecycle)}" for name in event.said]
+    names = some_of(named) if named else ""
+    word = f"“{quote(event.word)}”" if event.word else ""
+    if word and names:
+        return f"{word}, and {names}"
+    return word or (f"what {names} is" if names else "what cannot be taken")
+
+
+_OUTCOMES: Final = {
+    "agrees": ", which agrees",
+    "echo": ", which repeats what it was told",
+    "applied": ", and {case} was moved by it",
+    "early": ", which comes too early for {case} and waits",
+    "drift": ", which is not so",
+    "ignored": ", which means nothing here",
+}
+"""Outcome of a report → how its sentence ends."""
+
+_DRIFTS: Final = {
+    "not-the-owner": ": its word does not count for that",
+    "ambiguous-word": ": which state it means cannot be told",
+    "overtaken": ": {case} has gone on since",
+}
+
+_ENDS: Final = {
+    "applied": "came true",
+    "agrees": "is so by now",
+    "stale": "was taken back",
+    "drift": "cannot come true any more",
+}
+
+
 # --- what happened beside the cases -------------------------------------------------------------
 
 
@@ -240,6 +322,8 @@ def _beside(event: Event, lifecycle: Lifecycle | None) -> str:  # noqa: PLR0911 
             return f"{who} issued a {'read-only ' if event.read_only else ''}key to {whom}"
         case KeyRevoked():
             return f"{who} revoked a key"
+        case Heard() | HeardAgain() | Understood() | Parked() | Unparked():
+            return _message(event, lifecycle)
         case DefinitionAdopted():
             same = lifecycle is not None and lifecycle.name == event.lifecycle
             title = lifecycle.declaration.title if lifecycle and same else spaced(event.lifecycle)

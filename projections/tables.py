@@ -16,14 +16,16 @@ SCHEMA_VERSION: Final = 1
 
 FOLLOWER_TABLES: Final = (
     # How far the read models have come, in one row, which is locked by who goes on. Every
-    # `seen_at` is the latest `recorded_at` of all that was read: it never runs back.
+    # `seen_at` is the latest `recorded_at` of all that was read: it never runs back. `unscrubbed`
+    # counts the erasings whose traces may still be in a file.
     """
     CREATE TABLE {views}.followed (
         one {number} PRIMARY KEY CHECK (one = 1),
         schema_version {number} NOT NULL,
         made_with {text} NOT NULL,
         position {number} NOT NULL,
-        seen_at {text} NOT NULL
+        seen_at {text} NOT NULL,
+        unscrubbed {number} NOT NULL
     )
     """,
     # The cases that a read model could not digest, from which event on, and why.
@@ -41,8 +43,8 @@ FOLLOWER_TABLES: Final = (
 
 # Stand at the beginning of the log.
 INSERT_FOLLOWED: Final = """
-INSERT INTO {views}.followed (one, schema_version, made_with, position, seen_at)
-VALUES (1, :schema_version, :made_with, 0, '')
+INSERT INTO {views}.followed (one, schema_version, made_with, position, seen_at, unscrubbed)
+VALUES (1, :schema_version, :made_with, 0, '', 0)
 """
 
 # Which version of the tables these are; every version has to keep this one readable.
@@ -60,7 +62,14 @@ SELECT position, seen_at, made_with FROM {views}.followed FOR UPDATE SKIP LOCKED
 WAIT_FOR_FOLLOWED: Final = "SELECT position FROM {views}.followed FOR UPDATE"
 
 # Come further.
-UPDATE_FOLLOWED: Final = "UPDATE {views}.followed SET position = :position, seen_at = :seen_at"
+UPDATE_FOLLOWED: Final = """
+UPDATE {views}.followed SET position = :position, seen_at = :seen_at,
+    unscrubbed = unscrubbed + :erased
+"""
+
+# How much is to be scrubbed, and that it was.
+SELECT_UNSCRUBBED: Final = "SELECT unscrubbed FROM {views}.followed"
+UPDATE_SCRUBBED: Final = "UPDATE {views}.followed SET unscrubbed = unscrubbed - :scrubbed"
 
 # What is parked.
 SELECT_STALE: Final = "SELECT model, collection, id, position, error FROM {views}.stale"
@@ -213,13 +222,16 @@ _HOLDS: Final = """
         SELECT 1 FROM {views}.board_words AS t
         WHERE t.opened = b.opened AND t.word >= :first# AND t.word <= :last#
         AND (t.field = '' OR t.field IN (
-            SELECT v.value ->> 0 FROM {views}.json_each(:visible) AS v))))
+            SELECT v.value ->> 0 FROM {views}.json_each(:visible) AS v))
+        LIMIT 1 OFFSET 0))
 """
 
-# What a list may ask of a case besides the order it comes in; each empty where it is not asked.
+# What a list may ask of a case besides the order it comes in; each empty where it is not asked. The
+# offset keeps PostgreSQL from looking up all cases at once, of which the page needs a few.
 _PLACED: Final = """
     AND (:state = '' OR EXISTS (
-        SELECT 1 FROM {views}.board_states AS s WHERE s.opened = b.opened AND s.state = :state))
+        SELECT 1 FROM {views}.board_states AS s WHERE s.opened = b.opened AND s.state = :state
+        LIMIT 1 OFFSET 0))
     AND (:configurations = '' OR b.state IN (
         SELECT c.value ->> 0 FROM {views}.json_each(:configurations) AS c))
     AND (:due_before = '' OR b.due_at < :due_before)
@@ -236,12 +248,26 @@ FROM {views}.board AS b WHERE b.collection = :collection AND b.opened < :before
     + "ORDER BY b.opened DESC LIMIT :most"
 )
 
-# The same out of one state.
+# The same out of one state. The sum keeps the planner from walking along the board instead.
 SELECT_IN_STATE: Final = (
     _COLUMNS
     + """
-FROM {views}.board_states AS e JOIN {views}.board AS b ON b.opened = e.opened
-WHERE e.collection = :collection AND e.state = :entered AND e.opened < :before
+FROM {views}.board_states AS e CROSS JOIN {views}.board AS b
+WHERE b.opened = e.opened + 0
+    AND e.collection = :collection AND e.state = :entered AND e.opened < :before
+"""
+    + _ASKED
+    + "ORDER BY e.opened DESC LIMIT :most"
+)
+
+# The same out of those that hold a whole word; some perhaps twice.
+SELECT_HOLDING: Final = (
+    _COLUMNS  # noqa: S608 - put together once, of constants
+    + """
+FROM {views}.board_words AS e CROSS JOIN {views}.board AS b
+WHERE e.collection = :collection AND e.word = :held AND e.opened < :before
+    AND b.opened = e.opened + 0
+    AND (e.field = '' OR e.field IN (SELECT h.value ->> 0 FROM {views}.json_each(:visible) AS h))
 """
     + _ASKED
     + "ORDER BY e.opened DESC LIMIT :most"

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,6 +13,8 @@ from lifecycle.events import (
     CarriedOver,
     CaseEvent,
     CaseOpened,
+    ClaimEnded,
+    ClaimMade,
     Condition,
     DefinitionAdopted,
     Entry,
@@ -22,6 +24,7 @@ from lifecycle.events import (
     ReferenceHeld,
     ReferenceTaken,
     Refused,
+    Reported,
     StateCorrected,
     TransitionMade,
     Value,
@@ -127,11 +130,13 @@ def _case_of(entry: Entry) -> tuple[str | None, str | None]:
     match entry.event:
         case ReferenceHeld(case=named):
             name = named
-        case Answered(case=named):
+        case Reported(case=named):
+            name = named
+        case Answered(case=named) if named.startswith("case:"):
             name = named.partition(":")[2]
         case _:
             kind, _, name = entry.stream.partition(":")
-            if kind not in {"case", "refusals"}:
+            if kind not in {"case", "refusals", "claims"}:
                 return None, None
     collection, _, case_id = name.partition("/")
     return collection, case_id
@@ -218,7 +223,9 @@ def _of_refusal(event: Refused, hidden: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _beside(event: Event) -> dict[str, Any]:
+def _beside(  # noqa: PLR0911 - as above
+    event: Event,
+) -> dict[str, Any]:
     """Digests of keys and of requests, and whole definitions, are not for showing."""
     match event:
         case ReferenceHeld():
@@ -230,8 +237,21 @@ def _beside(event: Event) -> dict[str, Any]:
         case DefinitionAdopted():
             named = {"lifecycle": event.lifecycle, "version": event.version}
             return {**named, "digest": event.digest}
+        case Reported():
+            return {name: getattr(event, name) for name in _OF_REPORT}
+        case ClaimMade():
+            return {name: getattr(event, name) for name in _OF_CLAIM}
+        case ClaimEnded():
+            return {"message": event.message, "outcome": event.outcome, "why": event.why}
         case _:
             return {}
+
+
+_OF_REPORT: Final = (
+    *("tool", "status_field", "word", "outcome", "why", "expected"),
+    *("said", "differing", "message"),
+)
+_OF_CLAIM: Final = ("tool", "status_field", "word", "message")
 
 
 def _circumstances(event: CaseEvent) -> dict[str, Any]:

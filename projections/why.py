@@ -5,9 +5,9 @@ open now.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,12 +16,15 @@ from lifecycle.events import (
     CarriedOver,
     CaseEvent,
     CaseOpened,
+    ClaimEnded,
+    ClaimMade,
     Entry,
     Refused,
     StateCorrected,
     TransitionMade,
     Valued,
 )
+from lifecycle.mirror import Claim, Claims, wait
 from lifecycle.model import Lifecycle
 from projections.sentences import act, sentence
 from projections.timeline import EventView, settled, stamp, view
@@ -57,6 +60,17 @@ class Told(Struct, frozen=True):
     attempts: int
 
 
+class Waiting(Struct, frozen=True):
+    """What an owner said before the case had come that far."""
+
+    tool: str
+    status_field: str
+    word: str
+    since: str
+    """When the tool saw it."""
+    message: str
+
+
 class Why(Struct, frozen=True):
     """Why a case is where it is."""
 
@@ -71,8 +85,8 @@ class Why(Struct, frozen=True):
     told: Sequence[Told]
     refused: Sequence[EventView]
     """What was refused, newest first."""
-    waiting: Sequence[Mapping[str, Any]]
-    """Claims that came too early."""
+    waiting: Sequence[Waiting]
+    """Claims that came too early, in the order in which they are decided again."""
     next: Sequence[OpenTransition]
 
 
@@ -84,10 +98,10 @@ def why(
     hidden: Collection[str] = (),
     now: datetime,
 ) -> Why:
-    """Say why, from all entries of the case and of its refusals up to the moment asked about.
+    """Say why, from all entries of the case and beside it up to the moment asked about.
 
-    `now` is that moment: what is overdue is overdue then. `told` and `waiting` are left empty:
-    they are known to others.
+    `now` is that moment: what is overdue is overdue then. `told` is left empty: it is known to
+    others.
     """
     changes = [entry for entry in entries if isinstance(entry.event, CaseEvent)]
     chain = _chain(changes, lifecycle)
@@ -107,9 +121,21 @@ def why(
         views(sorted({id(e): e for link in chain for e in link}.values(), key=_newest)),
         (),
         views(refusals),
-        (),
+        [_waiting(claim) for claim in _claims(entries).open],
         ways,
     )
+
+
+def _claims(entries: Sequence[Entry]) -> Claims:
+    claims = Claims()
+    for entry in entries:
+        if isinstance(entry.event, ClaimMade | ClaimEnded):
+            claims = wait(claims, entry)
+    return claims
+
+
+def _waiting(claim: Claim) -> Waiting:
+    return Waiting(claim.tool, claim.status_field, claim.word, stamp(claim.at), claim.message)
 
 
 # --- the chain ----------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 import itertools
 import json
 import socket
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +293,27 @@ def test_a_client_that_goes_away_leaves_whole_lines(shared_sqlite_service: Servi
     # And the whole of it again, once the line is ended.
     states = [one["state"] for one in imported(shared_sqlite_service, ndjson(job(name)))]
     assert states[-1] == "invoiced"
+
+
+def test_what_the_database_cannot_take_is_mended_by_the_same_again(
+    sqlite_service: Service,
+) -> None:
+    """Once the log cannot be written, the rest is not even tried: nothing is applied out of order.
+
+    Another program that keeps the file to itself makes it so.
+    """
+    body = ndjson(line for name in names(60) for line in job(name))
+    file = sqlite3.connect(sqlite_service.database.removeprefix("sqlite:///"), isolation_level=None)
+    with closing(file):
+        file.execute("BEGIN IMMEDIATE")
+        answers = imported(sqlite_service, body)
+        file.execute("ROLLBACK")
+    assert {code(answer) for answer in answers} == {"storage-unavailable"}
+    assert [answer["line"] for answer in answers] == list(range(1, 60 * JOB_LINES + 1))
+    assert not any(answer["may_have_happened"] for answer in answers)
+    again = imported(sqlite_service, body)
+    assert {answer["status"] for answer in again} == {201}
+    assert not any("replayed" in answer for answer in again)
 
 
 def test_command_line_imports_and_reports(new_database: NewDatabase, tmp_path: Path) -> None:

@@ -84,6 +84,33 @@ WALK: Sequence[Step] = (
         {"Idempotency-Key": "visit-5521-planned", "If-Match": '"5"'},
     ),
     Step(200, "projects", f"GET {JOB}/transitions"),
+    # The tools say what they see.
+    Step(
+        200,
+        "projects",
+        "POST /v1/tools/projects/reports",
+        {"collection": "jobs", "id": "J-1042", "word": "upcoming", "event_id": "visit-5521"},
+        {"Idempotency-Key": "visit-5521-reported"},
+    ),
+    Step(
+        200,
+        "crm",
+        "POST /v1/tools/crm/reports",
+        {
+            "collection": "jobs",
+            "ref": "9876543",
+            "status_field": "dealstage",
+            "word": "presentationscheduled",
+            "fields": {"email": "office@harbour-bakery.example", "invoice_no": "144"},
+            "event_id": "deal-9876543-7",
+        },
+    ),
+    Step(
+        403,
+        "crm",
+        "POST /v1/tools/projects/reports",
+        {"collection": "jobs", "id": "J-1042", "word": "today"},
+    ),
     # The books name it.
     Step(200, "accounting", f"PUT {JOB}/references/accounting", {"ref": "144", "kind": "invoice"}),
     Step(200, "accounting", f"DELETE {JOB}/references/accounting?kind=invoice&ref=144"),

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from lifecycle.asks import Answer, Ask, Request, case_stream
+from lifecycle.asks import Answer, Ask, Request
 from lifecycle.case import Case
 from lifecycle.events import Asker, Entry
 from lifecycle.journal import Journal, Outcome
 from lifecycle.memory import Memory
 from lifecycle.model import Lifecycle
 from lifecycle.opening import open_journal
+from lifecycle.streams import case_stream
 from tests.lifecycle.given import asker, shipped
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

@@ -6,16 +6,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lifecycle.asks import (
-    STREAM_LENGTH_MAX,
-    Known,
-    Look,
-    LookUp,
-    learn,
-    reference_stream,
-    refusals_stream,
-    request_stream,
-)
+from lifecycle.asks import Known, Look, LookUp, learn
 from lifecycle.case import Case, Move, Open, ReleaseReference, TakeReference, references_of
 from lifecycle.events import (
     Answered,
@@ -53,6 +44,7 @@ from lifecycle.refusals import (
     VersionMoved,
 )
 from lifecycle.refusals import ReferenceTaken as Taken
+from lifecycle.streams import STREAM_LENGTH_MAX, reference_stream, refusals_stream, request_stream
 from tests.lifecycle.given import (
     CONFIRMED,
     MORNING,

@@ -16,8 +16,8 @@ from lifecycle.chart import (
     Guard,
     TooManyConfigurations,
 )
+from lifecycle.comparable import comparable
 from lifecycle.declaration import Declaration
-from lifecycle.fields import comparable
 from tests.lifecycle.charts import declarations, every_verdict
 from tests.lifecycle.given import declared, shipped
 

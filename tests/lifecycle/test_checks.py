@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.chart import Chart
-from lifecycle.checks import Source, check, steps
+from lifecycle.checks import Source, check
 from lifecycle.connectors import Connector, read_connector
+from lifecycle.coverage import steps
 from lifecycle.declaration import Declaration, State, Transition, walk
 from lifecycle.definition import UNREAD, read, skim
 from lifecycle.refusals import BadDefinition, Problem

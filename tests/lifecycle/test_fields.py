@@ -9,18 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.comparable import Day, Instant, Money, Number, OtherCurrency, comparable
 from lifecycle.fields import (
     ADDRESS_LINES_MAX,
     ADDRESS_PART_LENGTH_MAX,
     TEXT_LENGTH_MAX,
     TYPES,
-    Day,
-    Instant,
-    Money,
     NotThat,
-    Number,
-    OtherCurrency,
-    comparable,
     instant,
     is_case_id,
     new_case_id,

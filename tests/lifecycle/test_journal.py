@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.asks import Answer, Ask, Known, Look, LookUp, Request, case_stream
+from lifecycle.asks import Answer, Ask, Known, Look, LookUp, Request
 from lifecycle.case import Open, ReleaseReference, SetFields, TakeReference
 from lifecycle.events import ERASED, Asker, Event, KeyIssued, KeyRevoked, Refused
 from lifecycle.journal import (
@@ -32,6 +32,7 @@ from lifecycle.refusals import (
     TransitionNotOpen,
     UnknownCase,
 )
+from lifecycle.streams import case_stream
 from tests.databases import NewDatabase
 from tests.lifecycle.given import Given, correct, erase, move, shipped, tell
 from tests.lifecycle.journals import (

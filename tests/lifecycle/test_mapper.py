@@ -43,6 +43,14 @@ TOPICS = {
     "key.issued.v1": events.KeyIssued,
     "key.revoked.v1": events.KeyRevoked,
     "definition.adopted.v1": events.DefinitionAdopted,
+    "message.heard.v1": events.Heard,
+    "message.heard-again.v1": events.HeardAgain,
+    "message.understood.v1": events.Understood,
+    "parked.waits.v1": events.Parked,
+    "parked.released.v1": events.Unparked,
+    "mirror.reported.v1": events.Reported,
+    "claim.made.v1": events.ClaimMade,
+    "claim.ended.v1": events.ClaimEnded,
 }
 """Written out: logs in the field hold these names, so a line here is never changed, only added."""
 
@@ -66,14 +74,17 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "recorded_at": times,
     "time": times,
     "claimed_at": st.none() | times,
+    "occurred_at": st.none() | times,
+    "at": times,
     "by": st.builds(Asker, tool=texts, staff=st.none() | texts, key=texts, read_only=st.booleans()),
     "reason": st.none() | texts,
-    "message": st.none() | texts,
     "tool": texts,
     "staff": texts,
     "to": leaves,
     "left": leaves,
     "state": leaves,
+    **dict.fromkeys(("states", "taken", "said", "differing"), leaves),
+    "not_taken": st.dictionaries(texts, texts, max_size=2),
     "fields": known,
     "personal": known,
     "renamed": st.dictionaries(texts, texts, max_size=2),
@@ -81,7 +92,12 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "definition": st.builds(DefinitionMark, version=st.integers(1, 99), digest=texts),
     "condition": st.none() | st.builds(Condition, when=texts, values=known),
 }
-BY_TYPE = {str: texts, bool: st.booleans(), int: st.integers(0, 10**9)}
+BY_TYPE = {
+    str: texts,
+    str | None: st.none() | texts,
+    bool: st.booleans(),
+    int: st.integers(0, 10**9),
+}
 
 
 @st.composite

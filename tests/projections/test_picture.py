@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.declaration import Declaration, State, Tool, Transition, walk
-from projections.picture import BAND, Arrow, Box, Curve, draw, layout
+from projections.geometry import Arrow, Box, Curve
+from projections.layout import BAND, layout
+from projections.picture import draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 TOOLS = {

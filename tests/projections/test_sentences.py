@@ -1,6 +1,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,16 +16,24 @@ from lifecycle.events import (
     Asker,
     CarriedOver,
     CaseOpened,
+    ClaimEnded,
+    ClaimMade,
     Condition,
     DefinitionAdopted,
     DefinitionMark,
     Event,
     FieldsSet,
+    Heard,
+    HeardAgain,
     KeyIssued,
     KeyRevoked,
+    Parked,
     ReferenceFreed,
     ReferenceHeld,
+    Reported,
     TransitionMade,
+    Understood,
+    Unparked,
     Value,
 )
 from lifecycle.model import Lifecycle
@@ -40,7 +49,74 @@ from tests.projections.stories import (
 )
 
 CRM, STAFF = Asker(tool="crm", key="k2"), Asker(staff="the owner", key="k1")
+
+
+def reported(outcome: str, why: str = "", by: Asker = CRM, **said: Any) -> Reported:
+    """What the CRM's mirror of a job says."""
+    about: dict[str, Any] = {"case": "jobs/J-1", "tool": "crm", "message": "message:crm/e1"}
+    told: dict[str, Any] = {"status_field": "dealstage", "outcome": outcome, "why": why, **said}
+    return Reported(recorded_at=MORNING, by=by, at=MORNING, **about, **told)
+
+
 BESIDE: Sequence[tuple[Event, str]] = (
+    (reported("agrees", word="closedwon"), "HubSpot said “closedwon”, which agrees."),
+    (
+        reported("drift", "not-the-owner", word="closedwon", said=("deposit_paid",)),
+        (
+            "HubSpot said “closedwon”, and the deposit paid, which is not so:"
+            " its word does not count for that."
+        ),
+    ),
+    (
+        reported("early", by=STAFF, word="closedlost"),
+        (
+            "The owner passed on that HubSpot said “closedlost”, which comes too early for the job"
+            " and waits."
+        ),
+    ),
+    (reported("applied", said=("scope",)), "HubSpot said what the scope is."),
+    (
+        ClaimMade(
+            recorded_at=MORNING,
+            by=CRM,
+            tool="crm",
+            message="message:crm/e1",
+            status_field="dealstage",
+            word="closedlost",
+            at=MORNING,
+            states=("quoted",),
+        ),
+        "HubSpot's word “closedlost” waits until the job has come that far.",
+    ),
+    (
+        ClaimEnded(recorded_at=MORNING, by=CRM, message="message:crm/e1", outcome="applied"),
+        "What HubSpot said of the job before its time came true.",
+    ),
+    (
+        Heard(
+            recorded_at=MORNING,
+            by=CRM,
+            tool="crm",
+            content="c0ffee",
+            collection="jobs",
+            at=MORNING,
+            outcome="parked",
+        ),
+        "HubSpot sent a message.",
+    ),
+    (HeardAgain(recorded_at=MORNING, by=CRM), "HubSpot sent the same message again."),
+    (
+        Understood(recorded_at=MORNING, by=CRM, case="jobs/J-1", outcome="applied"),
+        "A message about jobs/J-1 was looked at again: applied.",
+    ),
+    (
+        Parked(recorded_at=MORNING, by=CRM, message="message:crm/e1"),
+        "HubSpot sent a message about a record that is linked to nothing yet.",
+    ),
+    (
+        Unparked(recorded_at=MORNING, by=CRM, message="message:crm/e1"),
+        "A message waits no more: its record was linked.",
+    ),
     (
         CarriedOver(
             recorded_at=MORNING,

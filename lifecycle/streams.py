@@ -1,0 +1,63 @@
+"""The names of the log's streams, in plain text: the log can be read in any database shell."""
+
+from hashlib import sha256
+from typing import Final
+
+from lifecycle.events import Asker
+
+STREAM_LENGTH_MAX: Final = 200
+"""A longer name is cut and ends in its digest."""
+
+
+def cut(name: str) -> str:
+    """The name of a stream, no longer than an index likes."""
+    if len(name) <= STREAM_LENGTH_MAX:
+        return name
+    digest = sha256(name.encode()).hexdigest()
+    return f"{name[: STREAM_LENGTH_MAX - len(digest) - 1]}#{digest}"
+
+
+def case_stream(collection: str, case_id: str) -> str:
+    """Where the changes of a case stand."""
+    return f"case:{collection}/{case_id}"
+
+
+def reference_stream(tool: str, kind: str, ref: str) -> str:
+    """Where it stands which case a tool's own id means."""
+    return cut(f"reference:{tool}/{kind}/{ref}")
+
+
+def parked_stream(tool: str, kind: str, ref: str) -> str:
+    """Where it stands which messages wait for a reference."""
+    return cut(f"parked:{tool}/{kind}/{ref}")
+
+
+def mirror_stream(collection: str, case_id: str, tool: str) -> str:
+    """Where it stands what a tool says of a case."""
+    return cut(f"mirror:{collection}/{case_id}/{tool}")
+
+
+def claims_stream(collection: str, case_id: str) -> str:
+    """Where it stands what came too early for a case."""
+    return f"claims:{collection}/{case_id}"
+
+
+def refusals_stream(collection: str, case_id: str) -> str:
+    """Where what was refused stands, beside the case."""
+    return f"refusals:{collection}/{case_id}"
+
+
+def request_stream(asker: Asker, key: str) -> str:
+    """Where it stands what an idempotency key was used for: per tool, and per staff key."""
+    whose = f"tool:{asker.tool}" if asker.tool else f"staff:{asker.key or asker.name}"
+    return cut(f"request:{whose}/{key}")
+
+
+def key_stream(key_id: str) -> str:
+    """Where a key stands."""
+    return f"key:{key_id}"
+
+
+def definition_stream(lifecycle: str) -> str:
+    """Where every adopted text of a definition stands."""
+    return f"definition:{lifecycle}"
