@@ -20,7 +20,7 @@ test: $(VENV)/.dev  ## every check: ruff, mypy, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov $(ARGS)
+	$(BIN)/pytest --cov -n 2 --dist loadfile $(ARGS)
 
 format: $(VENV)/.dev  ## set the code in the house's form
 	$(BIN)/ruff format .

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import click
 import msgspec
 
+from api.audit.command import audit
 from api.settings import Settings, settings
 from lifecycle.asks import Look
 from lifecycle.log import BadDatabase
@@ -42,6 +43,9 @@ _JSON = _option("--json", "as_json", is_flag=True, help="Print data as JSON.")
 @click.version_option(package_name="statekeeper")
 def cli() -> None:
     """One shared state for every job and client, between the tools of a firm."""
+
+
+cli.add_command(audit)
 
 
 def main() -> None:
@@ -496,7 +500,8 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _looked_up(keeper: Any, case: str) -> tuple[Any, Any, Any]:
-    from lifecycle.asks import Ask, case_stream, refusals_stream
+    from api.asking import streams_about
+    from lifecycle.asks import Ask
     from lifecycle.events import Asker
 
     collection, slash, case_id = case.partition("/")
@@ -505,9 +510,10 @@ def _looked_up(keeper: Any, case: str) -> tuple[Any, Any, Any]:
     ask = Ask(asker=Asker(), collection=collection, id=case_id, what=Look())
     found = keeper.journal.answer_now(ask).case
     journal = keeper.journal
-    streams = [case_stream(collection, case_id), refusals_stream(collection, case_id)]
+    lifecycle = keeper.catalogue.lifecycles[collection]
+    streams = streams_about(collection, case_id, lifecycle)
     entries = [journal.mapper.to_domain_event(one) for one in journal.recorder.streams(streams)]
-    return found, entries, keeper.catalogue.lifecycles[collection]
+    return found, entries, lifecycle
 
 
 def _settings(**flags: Any) -> Settings:

@@ -1,6 +1,5 @@
 """Why a case is where it is, and everything that happened to it."""
 
-
 from msgspec import Struct
 
 from api import asking

@@ -5,8 +5,8 @@ from litestar.datastructures import State
 from msgspec import Struct
 
 from api.door import Keeper
-from lifecycle.asks import definition_stream
 from lifecycle.events import DefinitionAdopted
+from lifecycle.streams import definition_stream
 
 
 class Health(Struct):

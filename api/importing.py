@@ -1,5 +1,6 @@
 """`statekeeper import`: a file of lines into the log, beside whatever service runs over it."""
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -33,7 +34,7 @@ from api.lines import (
     stopped_by,
 )
 from lifecycle.adoption import adopt
-from lifecycle.asks import Answer, definition_stream
+from lifecycle.asks import Answer
 from lifecycle.events import Asker
 from lifecycle.journal import Journal, Outcome
 from lifecycle.refusals import (
@@ -45,8 +46,10 @@ from lifecycle.refusals import (
     UnknownCollection,
     UnknownTool,
 )
+from lifecycle.streams import definition_stream
 
 PIECE_BYTES = 2**16
+GARBAGE_THRESHOLD = 50_000
 LINES_ALONE = 512
 """Asked together while nobody else writes: nobody waits behind them."""
 NOT_NOW = {StorageUnavailable.code, DefinitionNotAdopted.code}
@@ -106,6 +109,8 @@ def import_file(keeper: Keeper, coming: Import, file: BinaryIO, console: Console
         TextColumn("{task.fields[lines]:,} lines"),
         TimeRemainingColumn(),
     )
+    gc.freeze()  # as in a service: what stands by now is not looked at again and again
+    gc.set_threshold(GARBAGE_THRESHOLD)
     size = Path(file.name).stat().st_size if Path(file.name).is_file() else None
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal

@@ -11,10 +11,11 @@ from secrets import choice, token_urlsafe
 from msgspec import Struct
 
 from api.door import Keeper, Visit
-from lifecycle.asks import NOTHING, Key, Known, key_stream, learn
+from lifecycle.asks import NOTHING, Key, Known, learn
 from lifecycle.events import Asker, Event, KeyIssued, KeyRevoked
 from lifecycle.journal import Journal, Record
 from lifecycle.refusals import NotSignedIn
+from lifecycle.streams import key_stream
 
 SECRET_BYTES = 32
 ID_LENGTH = 10

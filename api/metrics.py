@@ -50,6 +50,7 @@ class Kept(Collector):
         journal, door = self._keeper.journal, self._keeper.tally
         pulse = journal.pulse
         yield _counted("statekeeper_asks", "Asks that the journal answered.", "outcome", pulse.asks)
+        yield _heard(pulse.heard)
         yield _counted("statekeeper_refusals", "Refusals that were told.", "code", door.refusals)
         yield _counted("statekeeper_answers", "Answers over HTTP.", "status", door.answers)
         yield _counted("statekeeper_import_lines", "Lines of imports.", "outcome", door.lines)
@@ -101,6 +102,18 @@ def _counted(name: str, what: str, label: str, counts: Mapping[Any, int]) -> Met
     family = CounterMetricFamily(name, what, labels=[label])
     for value, count in sorted(dict(counts).items()):
         family.add_metric([str(value)], count)
+    return family
+
+
+def _heard(counts: Mapping[tuple[str, str], int]) -> Metric:
+    """What is heard is the sum of its outcomes."""
+    family = CounterMetricFamily(
+        "statekeeper_messages",
+        "Messages that were heard, by what they were taken for as they came.",
+        labels=["tool", "outcome"],
+    )
+    for (tool, outcome), count in sorted(dict(counts).items()):
+        family.add_metric([tool, outcome], count)
     return family
 
 

@@ -407,6 +407,7 @@ def _schemas(operations: Iterable[Operation], catalogue: Catalogue) -> dict[str,
     shapes = [shape for one in operations for shape in (one.takes, one.gives) if shape]
     _, found = msgspec.json.schema_components([*shapes, Health], ref_template=REF)
     found["OpenBody"]["dependentSchemas"] = {"since": _SINCE_NEEDS_STATE}
+    found["ReportBody"]["anyOf"] = _NAMED_ONCE
     return {**found, "ProblemDetails": _PROBLEM_DETAILS, **_declared(catalogue)}
 
 
@@ -450,6 +451,10 @@ _SINCE_NEEDS_STATE: Final[Schema] = {
         {"required": ["state"], "properties": {"state": {"type": "string"}}},
     ]
 }
+
+_NAMED_ONCE: Final[Sequence[Schema]] = [
+    {"properties": {name: {"type": "null"}}} for name in ("ref", "id")
+]
 
 _PROBLEM_DETAILS: Final[Schema] = {
     "title": "ProblemDetails",

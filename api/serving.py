@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from time import monotonic
 from types import FrameType
 
@@ -65,7 +65,7 @@ def run(settings: Settings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=30,
         )
-        with Worker(settings) if settings.worker else nullcontext():
+        with closing(store), Worker(settings) if settings.worker else nullcontext():
             Server(config, keeper.live).run(sockets=[claimed])
     finally:
         journal.stop()
@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
 
 
 class Worker:
-    """`statekeeper worker` as a child of the service: in one interpreter they would slow each other.
+    """`statekeeper worker` as a child: in one interpreter they would slow each other.
 
     It ends with its parent, whatever becomes of that: it reads a pipe that nobody writes to.
     """

@@ -13,28 +13,34 @@ from typing import Final, TypeVar
 
 from eventsourcing.persistence import Notification
 from msgspec import Struct
+from msgspec.structs import replace
 
-from lifecycle.asks import NOTHING, Known, learn, reference_stream
+from lifecycle.asks import NOTHING, Known, learn
 from lifecycle.case import Case
 from lifecycle.events import (
     ERASED,
     Answered,
     CaseOpened,
+    ClaimMade,
     DefinitionAdopted,
     DefinitionMark,
     Entry,
     Erased,
     Event,
+    Heard,
     KeyIssued,
+    Parked,
     ReferenceHeld,
     Refused,
+    Reported,
     Valued,
 )
 from lifecycle.journal import Journal
 from lifecycle.mapper import SEALED, EntryMapper, encode
+from lifecycle.streams import reference_stream
 from lifecycle.vault import WrongMasterKey
 from projections import tables
-from projections.board import OnBoard, on_board
+from projections.board import OnBoard, as_kept, on_board
 from projections.store import Store
 
 BEGINNINGS: Final[Mapping[str, type[Event]]] = {
@@ -44,6 +50,10 @@ BEGINNINGS: Final[Mapping[str, type[Event]]] = {
     "request": Answered,
     "key": KeyIssued,
     "definition": DefinitionAdopted,
+    "message": Heard,
+    "parked": Parked,
+    "mirror": Reported,
+    "claims": ClaimMade,
 }
 """What a stream of each kind has to begin with."""
 PART = 1000
@@ -340,6 +350,8 @@ class Verifying:
             self._wrong(where, "it is not on the board")
         elif row.case.position <= case.position:
             self.report.on_board += 1
+            case = as_kept(case)
+            case = replace(case, entered=row.case.entered)  # which the board has no use for
             if (row.opened, row.case) != (opened, case):
                 differing = [
                     name

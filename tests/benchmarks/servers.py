@@ -49,10 +49,13 @@ class Server(msgspec.Struct, frozen=True):
 
     @property
     def memory_mib(self) -> float:
-        """What it and its children have in memory (RSS), in MiB; PostgreSQL is not among them."""
+        """What it and its children have in memory, in MiB; PostgreSQL is not among them.
+
+        Their proportional set size: pages that they share, such as the interpreter, count once.
+        """
         family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
-        rss: int = sum(process.memory_info().rss for process in family)
-        return rss / MIB
+        pss: int = sum(process.memory_full_info().pss for process in family)
+        return pss / MIB
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class Row(msgspec.Struct, frozen=True):
     of_noop: float | None
     """Median of the ratios to the no-op of the same round; None where it did not run."""
     memory_mib: float
-    """RSS of the server and its children after the last round, without PostgreSQL's."""
+    """PSS of the server and its children after the last round, without PostgreSQL's."""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -98,7 +98,7 @@ def small_file_system(folder: Path) -> Iterator[Disk]:
             try:
                 yield folder, None, lambda _: ballast.unlink()
             finally:
-                subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
+                subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607
             return
     pytest.skip("no file system may be mounted here")
 
