@@ -33,7 +33,9 @@ FieldValues = Annotated[
     dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/Fields"})
 ]
 """Field → value, as it came; what each may be, the lifecycle says."""
-ClaimedTime = Annotated[datetime, Meta(tz=True)]
+ClaimedTime = Annotated[
+    datetime, Meta(tz=True, extra_json_schema={"pattern": "^(?!0001|9999)"})
+]
 """When it happened, by the asker's account."""
 
 

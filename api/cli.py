@@ -199,9 +199,6 @@ def _adoptions(where: Path, database: str) -> "list[Adoption]":
     """What adopting the definitions at this place over a database would do."""
     from lifecycle.adoption import plan
 
-    file = Path(database.removeprefix("sqlite:///"))
-    if database.startswith("sqlite:///") and not file.exists():
-        raise click.ClickException(f"there is no database {file}")
     with _opened(database=database, definitions=str(where)) as keeper:
         return [plan(keeper.journal, one) for one in keeper.catalogue.lifecycles.values()]
 
@@ -246,7 +243,7 @@ def issue_key(
         raise click.UsageError("--read-only goes with --staff")
     if staff is not None and not (0 < len(staff) <= 80 and staff.isprintable()):  # noqa: PLR2004
         raise click.UsageError("--staff: 1 to 80 printable characters")
-    with _opened(**flags) as keeper:
+    with _opened(new=True, **flags) as keeper:
         declared = keeper.catalogue.tools()
         if tool is not None and tool not in declared:
             raise click.ClickException(
@@ -352,7 +349,8 @@ def history(case: str, *, as_json: bool, **flags: Any) -> None:
         _print_json({"items": events})
         return
     for event in events:
-        mark = "refused" if event.type == "Refused" else f"v{event.version}"
+        version = f"v{event.version}" if event.version else "beside"
+        mark = "refused" if event.type == "Refused" else version
         click.echo(f"{event.time}  {mark:>7}  {event.sentence}")
 
 
@@ -384,7 +382,7 @@ def import_lines(
 
     if (staff is None) == (tool is None):
         raise click.UsageError("name one of --as and --tool")
-    with _opened(**flags) as keeper:
+    with _opened(new=True, **flags) as keeper:
         coming = begun(keeper, collection, file.name, staff=staff, tool=tool)
         report = import_file(keeper, coming, file, Console(stderr=True))
     if as_json:
@@ -524,8 +522,11 @@ def _settings(**flags: Any) -> Settings:
 
 
 @contextmanager
-def _opened(**flags: Any) -> Iterator[Any]:
-    """The journal of the database set, beside whatever service runs over it."""
+def _opened(*, new: bool = False, **flags: Any) -> Iterator[Any]:
+    """The journal of the database set, beside whatever service runs over it.
+
+    Only where it may be `new` is one made.
+    """
     from api.door import Keeper
     from api.logs import configure
     from lifecycle.catalogue import load
@@ -533,6 +534,9 @@ def _opened(**flags: Any) -> Iterator[Any]:
 
     chosen = _settings(**flags)
     configure("error")
+    _, is_sqlite, file = chosen.database.rpartition("sqlite:///")
+    if is_sqlite and not new and not Path(file).exists():
+        raise click.ClickException(f"there is no database {file}")
     catalogue = load(chosen.definitions, os.environ)
     journal = open_journal(chosen.database, catalogue.lifecycles, chosen.master_key)
     try:

@@ -360,22 +360,17 @@ def told(
 
 
 async def read_body(receive: Receive, most: int = BODY_BYTES_MAX) -> bytes:
-    """The whole body; `BodyTooLarge` where it is longer than `most` bytes."""
-    message: Any = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > most:
-            raise _too_large(most)
-        return body
+    """The whole body, in time; `BodyTooLarge` where it is longer than `most` bytes."""
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
-            return await _read_on(receive, body, most)
+            return await _read_whole(receive, most)
     except TimeoutError as exc:
         raise MalformedRequest(f"the body did not arrive in {BODY_SECONDS_MAX:.0f} s") from exc
 
 
-async def _read_on(receive: Receive, body: bytes, most: int) -> bytes:
-    parts, size, more = [body], len(body), True
+async def _read_whole(receive: Receive, most: int) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
     while more and size <= DRAIN_BYTES_MAX:
         message: Any = await receive()
         if message["type"] == "http.disconnect":

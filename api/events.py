@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from api.asking import hidden_from
 from api.door import Answer, Keeper, Operation, Visit, read_body, refused, respond, told
-from api.keys import identify
+from api.keys import identify_now
 from api.problems import JSON, MalformedRequest
 from lifecycle.events import Asker, Entry
 from lifecycle.refusals import NotSignedIn, Refusal
@@ -54,7 +54,7 @@ async def list_events(keeper: Keeper, visit: Visit) -> Answer:
     query = visit.query("after", "limit")
     after = _position("after", query.get("after", "0"))
     limit = _limit(query.get("limit"))
-    asker = await identify(keeper, visit)
+    asker = await identify_now(keeper, visit)
 
     def read() -> Events:
         shown: list[EventView] = []
@@ -109,7 +109,7 @@ async def stream_events(keeper: Keeper, scope: HTTPScope, receive: Receive, send
     try:
         await read_body(receive)
         position = _resumed(visit, keeper)
-        asker = await identify(keeper, visit)
+        asker = await identify_now(keeper, visit)
         keeper.live.enter(keeper.journal)
     except Refusal as refusal:
         await respond(refused(refusal), keeper, visit.id, send)
@@ -171,7 +171,7 @@ async def _tell(
     while not gone.done() and not live.stopping:
         entries, reached = await live.after(keeper.journal, position)
         try:
-            await identify(keeper, visit)
+            await identify_now(keeper, visit)
         except NotSignedIn:
             return
         body = b"".join(_written(asker, entries, keeper))

@@ -165,12 +165,13 @@ def _answered(keeper: Keeper, coming: Import, file: BinaryIO) -> Iterator[tuple[
     """
     journal, company = keeper.journal, Company(keeper)
     asked: tuple[Chunk, Future[list[Outcome]] | NotNow] | None = None
+    taken = 0  # counted, not asked of the file: a pipe cannot tell
     for taken, chunk in _chunks(coming, file):
         stopped, answered = _finished(keeper, asked)
         asked = chunk, stopped or _asked(journal, chunk)
         coming.at_once = FEW_LINES if company.has_come() else LINES_ALONE
         yield taken, answered
-    yield file.tell(), _finished(keeper, asked)[1]
+    yield taken, _finished(keeper, asked)[1]
 
 
 def _chunks(coming: Import, file: BinaryIO) -> Iterator[tuple[int, Chunk]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from asyncio import to_thread
 from datetime import datetime
 from hashlib import sha256
 from hmac import compare_digest
@@ -32,11 +31,11 @@ class IssuedKey(Struct, frozen=True):
     key: str
 
 
-async def identify(keeper: Keeper, visit: Visit, *, now: bool = False) -> Asker:
+async def identify(keeper: Keeper, visit: Visit) -> Asker:
     """Who asks; `NotSignedIn` where no key that is honoured says so.
 
     What was so a moment ago will do for who goes on to ask the journal, which judges the key again
-    as it decides; who does not has to know what is so `now`.
+    as it decides; who does not asks `identify_now`.
     """
     given = visit.headers.get(b"authorization")
     if given is None:
@@ -45,11 +44,7 @@ async def identify(keeper: Keeper, visit: Visit, *, now: bool = False) -> Asker:
     if found is None:
         raise NotSignedIn("the Authorization header does not hold a key: `Bearer sk_…`")
     key_id, secret = found.groups()
-    stream = key_stream(key_id)
-    known = await (
-        to_thread(keeper.journal.known_now, stream) if now else keeper.journal.known(stream)
-    )
-    state = known.state
+    state = (await keeper.journal.known(key_stream(key_id))).state
     digest = state.digest if isinstance(state, Key) else ""
     honoured = compare_digest(_digest(secret), digest)
     if not isinstance(state, Key) or not honoured or state.revoked:

@@ -1,5 +1,6 @@
 """The lifecycles that govern the cases: declared, drawn, explained."""
 
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -94,7 +95,11 @@ def _summary(lifecycle: Lifecycle) -> LifecycleSummary:
 
 def _view(lifecycle: Lifecycle, keeper: Keeper) -> LifecycleView:
     summary: dict[str, Any] = msgspec.structs.asdict(_summary(lifecycle))
-    warnings = [one for one in keeper.catalogue.warnings if f"{lifecycle.name}." in one.file]
+    warnings = [
+        msgspec.structs.replace(one, file=PurePath(one.file).name)  # where it lies is nobody's
+        for one in keeper.catalogue.warnings
+        if PurePath(one.file).stem == lifecycle.name
+    ]
     return LifecycleView(
         **summary,
         owners=lifecycle.ownership.states,

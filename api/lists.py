@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from api.asking import hidden_from, moment
 from api.door import Answer, Keeper, Operation, Visit, told
-from api.keys import identify
+from api.keys import identify_now
 from api.problems import MalformedRequest, MethodNotAllowed
 from lifecycle.events import Asker
 from lifecycle.model import Lifecycle
@@ -58,7 +58,7 @@ async def list_cases(keeper: Keeper, visit: Visit) -> Answer:
     """A page of the cases of a collection, as far as the asker may see them."""
     query = visit.query(*FILTERS, "drift", "limit", "cursor")
     limit = _limit(query.get("limit"))
-    asker = await identify(keeper, visit)
+    asker = await identify_now(keeper, visit)
     lifecycle = _governing(visit.segment(2), asker, keeper)
     hidden = hidden_from(asker, lifecycle)
     wanted = _wanted(query, lifecycle, hidden, keeper)

@@ -58,15 +58,15 @@ def adopt(journal: Journal, lifecycles: Iterable[Lifecycle]) -> None:
     open case can stand in it; else `BadDefinition` names those that cannot.
     """
     for lifecycle in lifecycles:
-        adoption = plan(journal, lifecycle)
-        if adoption.refused:
-            raise _refused(lifecycle, adoption.refused)
-        journal.record_many(
-            [
-                Record(f"case:{case}", _carrying(lifecycle, to))
-                for case, to in adoption.carried.items()
-            ]
-        )
+        while True:
+            adoption = plan(journal, lifecycle)
+            if adoption.refused:
+                raise _refused(lifecycle, adoption.refused)
+            if not adoption.carried:
+                break
+            # Others may move cases meanwhile: look again until nothing is left to carry over.
+            carrying = _carrying(lifecycle)
+            journal.record_many([Record(f"case:{case}", carrying) for case in adoption.carried])
         journal.record_now(Record(definition_stream(lifecycle.name), _adopting(lifecycle)))
 
 
@@ -95,6 +95,8 @@ def _planned(
     strange: list[str] = []
     reworded = 0
     for case, where in open_cases.items():
+        if where.version >= lifecycle.mark.version:
+            continue  # carried over already, by a start that did not come to its end
         to = lifecycle.chart.carried(_renamed(where.states, lifecycle))
         lost = [one for one in _renamed(where.fields, lifecycle) if one not in lifecycle.fields]
         if to is None or lost:
@@ -128,14 +130,18 @@ def _named(strange: Collection[str]) -> str:
     return f"these open cases have no place in it (`renamed` may help): {named}"
 
 
-def _carrying(lifecycle: Lifecycle, to: Configuration) -> Callable[[Known, datetime], Event | None]:
+def _carrying(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]:
+    """Decided on the case as it is at that moment, wherever it stood when it was planned."""
     renamed = lifecycle.declaration.renamed
 
     def decide(known: Known, now: datetime) -> Event | None:
         case = known.state
         assert isinstance(case, Case)
-        if case.lifecycle_version >= lifecycle.mark.version and case.states == to:
-            return None  # another process has carried it over
+        if case.lifecycle_version >= lifecycle.mark.version:
+            return None  # another process has carried it over, and perhaps moved it on
+        to = lifecycle.chart.carried(_renamed(case.states, lifecycle))
+        if to is None:
+            raise _refused(lifecycle, _named([f"{case.collection}/{case.id} ({case.state})"]))
         return CarriedOver(
             recorded_at=now,
             time=max(now, case.changed_at),
@@ -144,6 +150,7 @@ def _carrying(lifecycle: Lifecycle, to: Configuration) -> Callable[[Known, datet
             to=to,
             definition=lifecycle.mark,
             renamed={old: new for old, new in renamed.items() if old in case.fields},
+            states={old: new for old, new in renamed.items() if old in case.states},
         )
 
     return decide
@@ -185,6 +192,8 @@ class _Standing(Struct, frozen=True):
 
     states: Configuration
     fields: tuple[str, ...]
+    version: int = 0
+    """Of the definition that last moved it."""
 
 
 def _standing(journal: Journal, collection: str) -> dict[str, _Standing]:
@@ -202,16 +211,16 @@ def _standing(journal: Journal, collection: str) -> dict[str, _Standing]:
 
 
 def _moved(where: _Standing, event: Event) -> _Standing:
-    states, fields = where.states, where.fields
+    states, fields, version = where.states, where.fields, where.version
     if isinstance(event, CaseOpened | TransitionMade | StateCorrected | CarriedOver):
-        states = event.to
+        states, version = event.to, event.definition.version
     if isinstance(event, Valued):
         told = {**event.fields, **event.personal}
         kept = dict.fromkeys(name for name in fields if name not in told)
         fields = (*kept, *(name for name, value in told.items() if value is not None))
     if isinstance(event, CarriedOver):
         fields = tuple(event.renamed.get(name, name) for name in fields)
-    return _Standing(states, fields)
+    return _Standing(states, fields, version)
 
 
 def _refused(lifecycle: Lifecycle, message: str) -> BadDefinition:

@@ -43,6 +43,7 @@ from lifecycle.hearing import (
     Hear,
     HeardState,
     Message,
+    case_meant,
     hear,
     message_stream,
     release,
@@ -490,11 +491,12 @@ def _hear(ask: Ask, what: Hear, memory: Memory, lifecycle: Lifecycle, now: datet
     _adopted(lifecycle, memory)
     report = what.report
     reference_key(report.tool, report.kind, lifecycle)
-    if ask.id:
-        _not_ahead(_case(ask, memory), lifecycle)
+    causing = Causing(memory)
+    case = _case(ask, memory) if ask.id else case_meant(causing, report, lifecycle, "")
+    if case is not None:
+        _not_ahead(case, lifecycle)
     if ask.asker.staff and not what.reason:
         raise ReasonRequired(f"staff who report in place of {report.tool} say why")
-    causing = Causing(memory)
     message = hear(causing, what, ask.asker, lifecycle, now, case_id=ask.id)
     stream = causing.entries[0].stream
     if ask.request:
@@ -508,9 +510,9 @@ def _hear(ask: Ask, what: Hear, memory: Memory, lifecycle: Lifecycle, now: datet
             status=200,
         )
         causing.add(request_stream(ask.asker, ask.request.key), record)
-    case = causing.state(f"case:{message.case}") if message.case else None
-    assert case is None or isinstance(case, Case), message.case
-    return causing.settled(Taken(message, stream, case))
+    after = causing.state(f"case:{message.case}") if message.case else None
+    assert after is None or isinstance(after, Case), message.case
+    return causing.settled(Taken(message, stream, after))
 
 
 def _beside(

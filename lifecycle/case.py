@@ -596,7 +596,15 @@ def _carried_over(case: Case, event: CarriedOver) -> Case:
         lifecycle_version=event.definition.version,
         fields={names.get(name, name): value for name, value in case.fields.items()},
         personal=frozenset(names.get(name, name) for name in case.personal),
+        entered=_entered_as(case, event),
     )
+
+
+def _entered_as(case: Case, event: CarriedOver) -> dict[str, Entered]:
+    """Each leaf with its own time under its new name; a new region is entered now."""
+    before = {event.states.get(name, name): when for name, when in case.entered.items()}
+    now = Entered(event.time, event.by.name)
+    return {leaf: before.get(leaf, now) for leaf in event.to}
 
 
 def _with_values(case: Case, event: Valued) -> Case:

@@ -169,6 +169,8 @@ class CarriedOver(
     definition: DefinitionMark
     renamed: dict[str, str] = {}
     """Field of the version before → its name now."""
+    states: dict[str, str] = {}
+    """State of the version before → its name now."""
 
 
 class Erased(CaseEvent, frozen=True, kw_only=True, omit_defaults=True):

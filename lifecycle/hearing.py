@@ -131,7 +131,7 @@ def hear(
     if isinstance(before, Message):
         ledger.add(stream, HeardAgain(recorded_at=now, by=asker))
         return replace(before, outcome="duplicate", why="", times=before.times + 1)
-    case = _case_meant(ledger, report, lifecycle, case_id)
+    case = case_meant(ledger, report, lifecycle, case_id)
     hearing = Hearing(
         by=asker,
         message=stream,
@@ -427,7 +427,7 @@ def _claims(ledger: Ledger, collection: str, case_id: str) -> Iterable[Claim]:
     return claims.open if isinstance(claims, Claims) else ()
 
 
-def _case_meant(ledger: Ledger, report: Report, lifecycle: Lifecycle, case_id: str) -> Case | None:
+def case_meant(ledger: Ledger, report: Report, lifecycle: Lifecycle, case_id: str) -> Case | None:
     """The case that a report is about; None where nobody knows its reference."""
     if not case_id:
         if not report.ref:

@@ -20,6 +20,7 @@ from itertools import islice
 from time import monotonic
 from typing import Protocol
 
+import structlog
 from eventsourcing.persistence import Notification
 from msgspec import Struct
 from msgspec.structs import replace
@@ -58,6 +59,9 @@ SILENCE_SECONDS_MAX = 3.0
 lets somebody who froze hold the log."""
 IDLE_SECONDS = 0.5
 """How long the writer rests before it looks at the log without being asked."""
+
+
+log = structlog.get_logger("statekeeper.journal")
 
 
 def utc_now() -> datetime:
@@ -196,7 +200,7 @@ class Journal:
         return future
 
     async def known(self, stream: str) -> Known:
-        """What is known of a stream that is no case's, as committed at this moment."""
+        """What is known of a stream that is no case's: as remembered, else as committed now."""
         known = self.memory.peek(stream)
         if known is None:
             known = await asyncio.to_thread(self.known_now, stream)
@@ -287,7 +291,9 @@ class Journal:
             except StorageUnavailable as refusal:
                 self._trouble = refusal.detail
                 self._hand_back([(one, [_again(refusal) for _ in one.asks]) for one in batch])
-            except Exception as fault:  # noqa: BLE001 - nobody who asked may be left waiting
+            except Exception as fault:  # nobody who asked may be left waiting
+                log.exception("fault", asks=sum(len(one.asks) for one in batch))
+                self._trouble = f"a fault of ours: {type(fault).__name__}"
                 self._hand_back([(one, [fault for _ in one.asks]) for one in batch])
             finally:
                 self._waits_since = None
