@@ -33,9 +33,7 @@ FieldValues = Annotated[
     dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/Fields"})
 ]
 """Field → value, as it came; what each may be, the lifecycle says."""
-ClaimedTime = Annotated[
-    datetime, Meta(tz=True, extra_json_schema={"pattern": "^(?!0001|9999)"})
-]
+ClaimedTime = Annotated[datetime, Meta(tz=True, extra_json_schema={"pattern": "^(?!0001|9999)"})]
 """When it happened, by the asker's account."""
 
 
