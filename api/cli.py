@@ -199,7 +199,7 @@ def _adoptions(where: Path, database: str) -> "list[Adoption]":
     """What adopting the definitions at this place over a database would do."""
     from lifecycle.adoption import plan
 
-    with _opened(database=database, definitions=str(where)) as keeper:
+    with _opened(there=True, database=database, definitions=str(where)) as keeper:
         return [plan(keeper.journal, one) for one in keeper.catalogue.lifecycles.values()]
 
 
@@ -243,7 +243,7 @@ def issue_key(
         raise click.UsageError("--read-only goes with --staff")
     if staff is not None and not (0 < len(staff) <= 80 and staff.isprintable()):  # noqa: PLR2004
         raise click.UsageError("--staff: 1 to 80 printable characters")
-    with _opened(new=True, **flags) as keeper:
+    with _opened(**flags) as keeper:
         declared = keeper.catalogue.tools()
         if tool is not None and tool not in declared:
             raise click.ClickException(
@@ -382,7 +382,7 @@ def import_lines(
 
     if (staff is None) == (tool is None):
         raise click.UsageError("name one of --as and --tool")
-    with _opened(new=True, **flags) as keeper:
+    with _opened(**flags) as keeper:
         coming = begun(keeper, collection, file.name, staff=staff, tool=tool)
         report = import_file(keeper, coming, file, Console(stderr=True))
     if as_json:
@@ -407,7 +407,7 @@ def verify(*, as_json: bool, **flags: Any) -> None:
     from api.verifying import verify as verified
     from projections.store import open_store
 
-    with _opened(**flags) as keeper, _bar("verifying") as tell:
+    with _opened(there=True, **flags) as keeper, _bar("verifying") as tell:
         store = open_store(_settings(**flags).database, keeper.catalogue.lifecycles)
         try:
             report = verified(keeper.journal, store, tell)
@@ -522,10 +522,10 @@ def _settings(**flags: Any) -> Settings:
 
 
 @contextmanager
-def _opened(*, new: bool = False, **flags: Any) -> Iterator[Any]:
+def _opened(*, there: bool = False, **flags: Any) -> Iterator[Any]:
     """The journal of the database set, beside whatever service runs over it.
 
-    Only where it may be `new` is one made.
+    Where one has to be `there`, none is made.
     """
     from api.door import Keeper
     from api.logs import configure
@@ -535,7 +535,7 @@ def _opened(*, new: bool = False, **flags: Any) -> Iterator[Any]:
     chosen = _settings(**flags)
     configure("error")
     _, is_sqlite, file = chosen.database.rpartition("sqlite:///")
-    if is_sqlite and not new and not Path(file).exists():
+    if is_sqlite and there and not Path(file).exists():
         raise click.ClickException(f"there is no database {file}")
     catalogue = load(chosen.definitions, os.environ)
     journal = open_journal(chosen.database, catalogue.lifecycles, chosen.master_key)

@@ -150,7 +150,7 @@ def _carrying(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]
             to=to,
             definition=lifecycle.mark,
             renamed={old: new for old, new in renamed.items() if old in case.fields},
-            states={old: new for old, new in renamed.items() if old in case.states},
+            renamed_states={old: new for old, new in renamed.items() if old in case.states},
         )
 
     return decide

@@ -602,7 +602,7 @@ def _carried_over(case: Case, event: CarriedOver) -> Case:
 
 def _entered_as(case: Case, event: CarriedOver) -> dict[str, Entered]:
     """Each leaf with its own time under its new name; a new region is entered now."""
-    before = {event.states.get(name, name): when for name, when in case.entered.items()}
+    before = {event.renamed_states.get(name, name): when for name, when in case.entered.items()}
     now = Entered(event.time, event.by.name)
     return {leaf: before.get(leaf, now) for leaf in event.to}
 

@@ -169,7 +169,7 @@ class CarriedOver(
     definition: DefinitionMark
     renamed: dict[str, str] = {}
     """Field of the version before → its name now."""
-    states: dict[str, str] = {}
+    renamed_states: dict[str, str] = {}
     """State of the version before → its name now."""
 
 

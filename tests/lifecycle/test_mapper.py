@@ -88,6 +88,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "fields": known,
     "personal": known,
     "renamed": st.dictionaries(texts, texts, max_size=2),
+    "renamed_states": st.dictionaries(texts, texts, max_size=2),
     "references": st.dictionaries(texts, leaves, max_size=2),
     "definition": st.builds(DefinitionMark, version=st.integers(1, 99), digest=texts),
     "condition": st.none() | st.builds(Condition, when=texts, values=known),
