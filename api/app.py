@@ -176,7 +176,7 @@ def _template(path: str) -> str:
 
 
 def _method(name: str) -> Method:
-    return name  # type: ignore[return-value]
+    return name  # type: ignore[return-value]  # one of HTTP's methods
 
 
 @asynccontextmanager

@@ -241,7 +241,7 @@ def issue_key(
         raise click.UsageError("name one of --tool and --staff")
     if read_only and staff is None:
         raise click.UsageError("--read-only goes with --staff")
-    if staff is not None and not (0 < len(staff) <= 80 and staff.isprintable()):  # noqa: PLR2004
+    if staff is not None and not (0 < len(staff) <= 80 and staff.isprintable()):  # noqa: PLR2004 - a bound that its message names
         raise click.UsageError("--staff: 1 to 80 printable characters")
     with _opened(**flags) as keeper:
         declared = keeper.catalogue.tools()

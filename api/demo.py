@@ -290,9 +290,9 @@ class Service:
     def look(self, path: str, *, missing: bool = False) -> dict[str, Any]:
         """See a case; nothing where it is `missing`, if it may be."""
         status, answer = self._answered("staff", "GET", path, None)
-        if status == 404 and missing and answer["type"].endswith("/unknown-case"):  # noqa: PLR2004
+        if status == 404 and missing and answer["type"].endswith("/unknown-case"):  # noqa: PLR2004 - a status of HTTP
             return {}
-        if status != 200:  # noqa: PLR2004
+        if status != 200:  # noqa: PLR2004 - a status of HTTP
             raise MalformedRequest(f"{path} was answered {status} ({answer.get('detail', '')})")
         return answer
 

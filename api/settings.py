@@ -51,7 +51,7 @@ def settings(environment: Mapping[str, str], **flags: object) -> Settings:
         given["port"] = _port(str(given["port"]))
     if given.get("log_level", LOG_LEVELS[0]) not in LOG_LEVELS:
         raise ValueError(f"STATEKEEPER_LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
-    return Settings(**given)  # type: ignore[arg-type]
+    return Settings(**given)  # type: ignore[arg-type]  # checked when it is built
 
 
 def _port(text: str) -> int:

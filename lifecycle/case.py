@@ -941,4 +941,4 @@ def _listed(names: Iterable[str]) -> str:
 
 def _quoted(text: str) -> str:
     """What somebody sent, safe to show: short, with control characters escaped."""
-    return repr(text if len(text) <= 80 else f"{text[:77]}...")  # noqa: PLR2004
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")  # noqa: PLR2004 - what fits into a sentence

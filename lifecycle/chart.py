@@ -257,7 +257,7 @@ class Chart:
         """The same, asked of the library."""
         machine = self._machine(_Model(self._restored(configuration)))
         taken = _Taken()
-        machine.add_listener(taken)  # type: ignore[no-untyped-call]
+        machine.add_listener(taken)  # type: ignore[no-untyped-call]  # the library has no types there
         conditions: dict[str, Any] = {f"g{row}": verdicts.get(row, False) for row in self.guards}
         try:
             machine.send(f"t_{name}", **conditions)

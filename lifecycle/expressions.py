@@ -153,7 +153,7 @@ def _exact(found: Any) -> JSON:
     if isinstance(found, float):
         exact = Decimal(repr(found))
         return exact if exact.is_finite() else None
-    return found  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]  # the library has no types
 
 
 class _Functions(functions.Functions):  # type: ignore[misc]  # the library has no annotations
@@ -164,15 +164,15 @@ class _Functions(functions.Functions):  # type: ignore[misc]  # the library has 
         numbers = [*allowed, "Decimal"] if "float" in allowed else allowed
         return numbers, [(*one, "Decimal") if "float" in one else one for one in inner]
 
-    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]  # the library has no types
     def _func_type(self, arg: JSON) -> str:
         return "number" if isinstance(arg, Decimal) else str(super()._func_type(arg))
 
-    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]  # the library has no types
     def _func_to_string(self, arg: JSON) -> str:
         return str(arg) if isinstance(arg, Decimal) else str(super()._func_to_string(arg))
 
-    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]  # the library has no types
     def _func_to_number(self, arg: JSON) -> int | Decimal | None:
         if isinstance(arg, bool) or not isinstance(arg, int | Decimal | str):
             return None

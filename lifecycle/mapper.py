@@ -40,7 +40,7 @@ class EntryMapper(Mapper[str]):
         self._sealed = msgspec.json.Decoder(_Sealed)
         self._values = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
-    def to_stored_event(self, domain_event: Entry) -> StoredEvent:  # type: ignore[override]
+    def to_stored_event(self, domain_event: Entry) -> StoredEvent:  # type: ignore[override]  # entries in place of the library's events
         """One entry as it is stored."""
         event = domain_event.event
         state = (
@@ -50,7 +50,7 @@ class EntryMapper(Mapper[str]):
         )
         return StoredEvent(domain_event.stream, domain_event.version, event.TOPIC, state)
 
-    def to_domain_event(self, stored_event: StoredEvent) -> Entry:  # type: ignore[override]
+    def to_domain_event(self, stored_event: StoredEvent) -> Entry:  # type: ignore[override]  # entries in place of the library's events
         """One stored event as an entry, at its position where it comes with one."""
         state = bytes(stored_event.state)
         event: Event = self._decoders[stored_event.topic].decode(state)

@@ -101,7 +101,7 @@ class Dates:
             case datetime():
                 return self._placed(cell)
             case date():
-                return self._placed(datetime(cell.year, cell.month, cell.day))  # noqa: DTZ001
+                return self._placed(datetime(cell.year, cell.month, cell.day))  # noqa: DTZ001 - it is placed in its zone at once
             case _:
                 raise NotThat(f"{cell!r} is a number, not a date; format the column as dates")
 
@@ -115,7 +115,7 @@ class Dates:
         clock = _CLOCK.search(text)
         day = self._day(text[: clock.start()] if clock else text, cell)
         if clock is None:
-            return self._placed(datetime(day.year, day.month, day.day))  # noqa: DTZ001
+            return self._placed(datetime(day.year, day.month, day.day))  # noqa: DTZ001 - it is placed in its zone at once
         hour = int(clock["hour"])
         if clock["half"]:
             hour = hour % 12 + (12 if clock["half"].lower().startswith("p") else 0)

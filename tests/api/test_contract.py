@@ -530,7 +530,7 @@ def standing(shared_service: Service) -> dict[str, str]:
     job, quoted = paid_job(shared_service), new_job(shared_service)
     crm.put(f"{quoted}/references/crm", json={"ref": "taken"})
     used = {"headers": {"Idempotency-Key": "used"}, "json": {"id": f"C-{next(NUMBERS)}"}}
-    assert crm.post("/v1/jobs", **used).status_code == 201  # type: ignore[arg-type]
+    assert crm.post("/v1/jobs", **used).status_code == 201  # type: ignore[arg-type]  # checked when it is built
     policy = shared_service.by("ams").post("/v1/policies", json={}).json()["id"]
     return {
         "{job}": job,

@@ -227,7 +227,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         exchanges = walked(f"sqlite:///{folder}/walk.db", Path(folder))
     KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(exchanges), indent=1) + b"\n")
-    print(f"{len(exchanges)} exchanges kept in {KEPT.relative_to(ROOT)}")  # noqa: T201
+    print(f"{len(exchanges)} exchanges kept in {KEPT.relative_to(ROOT)}")  # noqa: T201 - a figure to be seen
 
 
 if __name__ == "__main__":

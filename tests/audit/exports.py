@@ -448,7 +448,7 @@ def _write_deals(file: Path, rows: Sequence[Row]) -> int:
 def _write_jobs(file: Path, rows: Sequence[Row]) -> int:
     """Jobber: UTF-8, commas, dates as May 04, 2026."""
     with file.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.DictWriter(out, list(_jobber(_example(), random.Random(0))))  # noqa: S311
+        writer = csv.DictWriter(out, list(_jobber(_example(), random.Random(0))))  # noqa: S311 - no secret hangs on it
         writer.writeheader()
         writer.writerows(rows)
     return 2

@@ -60,7 +60,7 @@ class ToldLog:
         for entries in steps:
             for entry in entries:
                 position += 1
-                one = self.mapper.to_stored_event(entry)  # type: ignore[arg-type]
+                one = self.mapper.to_stored_event(entry)  # type: ignore[arg-type]  # checked when it is built
                 yield Notification(
                     one.originator_id, one.originator_version, one.topic, one.state, position
                 )
@@ -88,7 +88,7 @@ def asked(cases: int, lifecycle: Lifecycle, random: Random) -> dict[str, Callabl
     visible = lifecycle.personal
 
     def wanted(**more: object) -> Callable[[], Wanted]:
-        return lambda: Wanted(collection="jobs", visible=visible, **more)  # type: ignore[arg-type]
+        return lambda: Wanted(collection="jobs", visible=visible, **more)  # type: ignore[arg-type]  # checked when it is built
 
     def words(of: Callable[[], tuple[str, ...]]) -> Callable[[], Wanted]:
         return lambda: Wanted(collection="jobs", visible=visible, words=of())

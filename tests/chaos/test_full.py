@@ -98,7 +98,7 @@ def small_file_system(folder: Path) -> Iterator[Disk]:
             try:
                 yield folder, None, lambda _: ballast.unlink()
             finally:
-                subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607
+                subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607 - found where the machine keeps it
             return
     pytest.skip("no file system may be mounted here")
 
@@ -124,7 +124,7 @@ def test_a_full_disk_is_said_and_passes(
 ) -> None:
     """Asks are refused and readiness is off until there is room; what is there can be read."""
     with (
-        disk(tmp_path / "disk") as (folder, limit, make_room),  # type: ignore[attr-defined]
+        disk(tmp_path / "disk") as (folder, limit, make_room),  # type: ignore[attr-defined]  # of the kind that is meant here
         running_service(f"sqlite:///{folder}/log.db", tmp_path, before=limit) as service,
     ):
         clients = crowd(service, 20)

@@ -299,7 +299,7 @@ class TestUnsynchronisedFiles:
         """
         library, flag, database = tmp_path / "failing.so", tmp_path / "fail", new_sqlite()
         subprocess.run(
-            ["cc", "-shared", "-fPIC", "-o", library, HERE / "failing_fsync.c", "-ldl"],  # noqa: S607
+            ["cc", "-shared", "-fPIC", "-o", library, HERE / "failing_fsync.c", "-ldl"],  # noqa: S607 - found where the machine keeps it
             check=True,
         )
         died = subprocess.run(

@@ -338,7 +338,7 @@ class TestFields:
         """A refusal lists all values that no format takes, each with its path."""
         ask = tell(deposit_due="500", deposit_paid="1.001 USD", colour="red")
         refusal = given(opened).when(ask, by="accounting").refused(InvalidFields, "2 more")
-        assert [one["path"] for one in refusal.facts["errors"]] == [  # type: ignore[attr-defined]
+        assert [one["path"] for one in refusal.facts["errors"]] == [  # type: ignore[attr-defined]  # of the kind that is meant here
             "fields.deposit_due",
             "fields.deposit_paid",
             "fields.colour",
@@ -550,7 +550,7 @@ class TestArithmetic:
     @pytest.mark.parametrize(
         ("paid", "holds"), [("0.09 USD", True), ("0.10 USD", False), ("0.11 USD", False)]
     )
-    def test_a_share_of_money_is_exact(self, paid: str, holds: bool) -> None:  # noqa: FBT001
+    def test_a_share_of_money_is_exact(self, paid: str, holds: bool) -> None:  # noqa: FBT001 - a column of the table above
         """A tenth of a dollar is ten cents, not the nearest binary fraction."""
         story = given(intake, Did("till", tell(price="1.00 USD", paid=paid)), lifecycle=repairs())
         asked = story.when(move("drop"), by="desk")

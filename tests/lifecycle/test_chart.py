@@ -204,7 +204,7 @@ class TestGuards:
     @pytest.mark.parametrize(
         ("paid", "holds"), [("5.00 USD", True), ("4.99 USD", False), ("9.00 EUR", False)]
     )
-    def test_another_currency_does_not_hold(self, paid: str, holds: bool) -> None:  # noqa: FBT001
+    def test_another_currency_does_not_hold(self, paid: str, holds: bool) -> None:  # noqa: FBT001 - a column of the table above
         """Money compares within its currency; another one does not hold, and it is said why."""
         guard = Guard("paid >= due")
         values = {"paid": comparable("money", paid), "due": comparable("money", "5.00 USD")}
@@ -225,7 +225,7 @@ class TestGuards:
             ("a > 'x'", False),
         ],
     )
-    def test_arithmetic_and_logic(self, text: str, holds: bool) -> None:  # noqa: FBT001
+    def test_arithmetic_and_logic(self, text: str, holds: bool) -> None:  # noqa: FBT001 - a column of the table above
         """Sums, comparisons and logic work; what cannot be computed does not hold."""
         two, three = comparable("number", 2), comparable("number", 3)
         assert judged(text, a=two, b=three) == holds

@@ -589,7 +589,7 @@ def test_a_lifecycle_has_states() -> None:
         ("@daily", False),
     ],
 )
-def test_a_schedule_is_a_duration_or_a_cron_line(every: str, sound: bool) -> None:  # noqa: FBT001
+def test_a_schedule_is_a_duration_or_a_cron_line(every: str, sound: bool) -> None:  # noqa: FBT001 - a column of the table above
     """How often a poll asks is written in one of two ways, and checked before it is needed."""
     text = changed(
         JOB, "direction: in, how: webhook", f"direction: in, how: poll, every: '{every}'"

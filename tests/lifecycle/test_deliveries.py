@@ -604,7 +604,7 @@ def test_a_time_that_could_be_another_is_none(written: object) -> None:
     ],
 )
 def test_money_has_the_decimals_of_its_currency(
-    amount: object, currency: str, minor: bool, written: str  # noqa: FBT001
+    amount: object, currency: str, minor: bool, written: str  # noqa: FBT001 - a column of the table above
 ) -> None:  # fmt: skip
     """Smallest units become the amount that ISO 4217 makes of them; nothing is rounded."""
     assert money(amount, currency, minor=minor) == written

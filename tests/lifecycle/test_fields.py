@@ -116,7 +116,7 @@ class TestEveryType:
         for same in (once, again(once)):
             twice = normalise(type_, same, choices=CHOICES, signed=True)
             assert (twice, type(twice)) == (once, type(once))
-        assert comparable(type_, once) == comparable(type_, again(once))  # type: ignore[arg-type]
+        assert comparable(type_, once) == comparable(type_, again(once))  # type: ignore[arg-type]  # checked when it is built
         assert hash(comparable(type_, once)) == hash(comparable(type_, once))
 
     @pytest.mark.parametrize("type_", sorted(TYPES))

@@ -68,7 +68,7 @@ values = st.one_of(
     st.none(),
     st.fixed_dictionaries({"city": texts, "lines": st.lists(texts, max_size=2)}),
 )
-times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds the zone
 known = st.dictionaries(ids, values, max_size=4)
 MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "recorded_at": times,

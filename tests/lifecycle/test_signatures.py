@@ -347,7 +347,7 @@ def test_no_secret_lets_nothing_through() -> None:
         (", tolerance: 1 hour", 3601, False),
     ],
 )
-def test_a_signed_time_has_to_be_near(tolerance: str, age: int, taken: bool) -> None:  # noqa: FBT001
+def test_a_signed_time_has_to_be_near(tolerance: str, age: int, taken: bool) -> None:  # noqa: FBT001 - a column of the table above
     """A delivery that somebody kept and sends again later, or dated ahead, is refused."""
     signature = signature_of(
         f'signature: {{header: S, timestamp: T, signs: "{{timestamp}}.{{body}}"{tolerance}}}'

@@ -21,7 +21,7 @@ class Table(dict[str, bytes]):
 
         def stored(streams: object) -> dict[str, bytes]:
             self.asked += 1
-            return {stream: self[stream] for stream in streams if stream in self}  # type: ignore[attr-defined]
+            return {stream: self[stream] for stream in streams if stream in self}  # type: ignore[attr-defined]  # of the kind that is meant here
 
         return Vault(master, stored)
 

@@ -90,7 +90,7 @@ class Following:
     def everything(self) -> dict[str, list[Row]]:
         """Every row of every read model, in an order that is the same for the same rows."""
         rows = {
-            table: sorted(self.rows(f"SELECT * FROM {{views}}.{table}"), key=repr)  # noqa: S608
+            table: sorted(self.rows(f"SELECT * FROM {{views}}.{table}"), key=repr)  # noqa: S608 - names of our own tables
             for table in ("stale", "board", "board_states", "board_words")
         }
         return rows | {"followed": self.rows(tables.SELECT_FOLLOWED)}

@@ -68,7 +68,7 @@ class Story:
     def opened(self, by: str = "crm", **members: object) -> "Story":
         """Open the case, or adopt it."""
         asker = STEWARD if by == "staff" else Asker(tool=by, key="k2")
-        ask = Open(**members)  # type: ignore[arg-type]
+        ask = Open(**members)  # type: ignore[arg-type]  # checked when it is built
         return self._recorded(cases.open_case(self.id, ask, asker, self.lifecycle, self.now))
 
     def then(self, by: str, what: Change) -> "Story":

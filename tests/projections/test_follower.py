@@ -239,7 +239,7 @@ class TestRebuilding:
         log.written(job("J-1")).followed()
         steps = rebuilt(log.journal, log.store)
         next(steps)
-        steps.close()  # type: ignore[attr-defined]
+        steps.close()  # type: ignore[attr-defined]  # of the kind that is meant here
         assert log.listed() == ["J-1"]
         list(rebuilt(log.journal, log.store))
         assert log.listed() == ["J-1"]

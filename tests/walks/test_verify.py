@@ -214,7 +214,7 @@ def test_verify_runs_beside_a_service_that_writes(
                 before = len(written)
                 report = looked_at(service.database)
                 assert report.problems == []
-                until(lambda before=before: len(written) > before, "jobs move")  # type: ignore[misc]
+                until(lambda before=before: len(written) > before, "jobs move")  # type: ignore[misc]  # bound at once
         finally:
             stop.set()
             writer.join()
