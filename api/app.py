@@ -4,6 +4,7 @@ A request takes one of two doors. Making a transition, what tools do all day, go
 operation; everything else is routed by Litestar. Behind both stands `door.serve`.
 """
 
+import asyncio
 import gc
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +21,7 @@ from litestar.types import ASGIApp, HTTPScope, Method, Receive, Scope, Send
 
 from api import (
     cases,
+    drift,
     events,
     explain,
     facts,
@@ -27,14 +29,22 @@ from api import (
     imports,
     lifecycles,
     lists,
+    messages,
     metrics,
+    notices,
     references,
     reports,
     tools,
     transitions,
+    webhooks,
 )
-from api.door import Keeper, Operation, refused, request_id, respond, serve
+from api.completing import complete_all
+from api.door import Keeper, Operation, Visit, refused, request_id, respond, serve
 from api.openapi import document_route
+from api.pages import acting, assets, case, lifecycle, listing, live, now, render, sign_in
+from api.pages import drift as drift_page
+from api.pages import messages as messages_page
+from api.pages import notices as notices_page
 from api.pages.problems import page_routes, templates
 from api.problems import InternalFault, MethodNotAllowed, NotFound
 from lifecycle.refusals import Overloaded, Refusal
@@ -47,6 +57,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *explain.OPERATIONS,
     *tools.OPERATIONS,
     *reports.OPERATIONS,
+    *messages.OPERATIONS,
+    *drift.OPERATIONS,
+    *notices.OPERATIONS,
+    *webhooks.OPERATIONS,
     *lifecycles.OPERATIONS,
     *imports.OPERATIONS,
     *lists.OPERATIONS,
@@ -54,6 +68,22 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """All of `/v1`."""
 
+PAGES: tuple[Operation, ...] = (
+    *now.PAGES,
+    *listing.PAGES,
+    *sign_in.PAGES,
+    *live.PAGES,
+    *assets.PAGES,
+    *case.PAGES,
+    *acting.PAGES,
+    *lifecycle.PAGES,
+    *drift_page.PAGES,
+    *messages_page.PAGES,
+    *notices_page.PAGES,
+)
+"""What staff see, outside of `/v1`."""
+
+ROUTES = (*OPERATIONS, *webhooks.GREETINGS, *PAGES)
 
 VISITS_MAX = 1000
 """Requests that are answered at once."""
@@ -63,8 +93,8 @@ def application(keeper: Keeper) -> ASGIApp:
     """The web process over an open journal."""
     framework = Litestar(
         [
-            *(_methods_at(path) for path in dict.fromkeys(one.path for one in OPERATIONS)),
-            *(_mounted(operation, keeper) for operation in OPERATIONS),
+            *(_methods_at(path) for path in dict.fromkeys(one.path for one in ROUTES)),
+            *(_mounted(operation, keeper) for operation in ROUTES),
             health.live,
             health.ready,
             metrics.metrics,
@@ -72,7 +102,7 @@ def application(keeper: Keeper) -> ASGIApp:
             *page_routes(),
         ],
         state=State({"keeper": keeper}),
-        lifespan=[_frozen],
+        lifespan=[_frozen, _completing],
         exception_handlers={HTTPException: _problem, Exception: _problem},
         template_config=templates(),
         openapi_config=None,
@@ -133,6 +163,7 @@ _TRANSITION_SLASHES = transitions.MAKE.path.count("/")
 def _mounted(operation: Operation, keeper: Keeper) -> HTTPRouteHandler:
     """An operation as Litestar's routing knows it."""
     pattern = operation.path.split("/")
+    of_cases = operation.path.startswith("/{collection}/")  # a page: anything could be meant
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         assert _is_http(scope)
@@ -140,7 +171,8 @@ def _mounted(operation: Operation, keeper: Keeper) -> HTTPRouteHandler:
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
         # Litestar's routing takes `/v1//jobs/` for `/v1/jobs`; here an address has one spelling.
-        if not _matches(pattern, request.scope["raw_path"].decode("latin-1").split("/")):
+        parts = request.scope["raw_path"].decode("latin-1").split("/")
+        if not _matches(pattern, parts) or (of_cases and not _is_collection(parts[1], keeper)):
             raise NotFoundException
         return answer
 
@@ -153,9 +185,14 @@ def _mounted(operation: Operation, keeper: Keeper) -> HTTPRouteHandler:
     )(handle)
 
 
+def _is_collection(part: str, keeper: Keeper) -> bool:
+    return part.partition(".")[0] in keeper.catalogue.lifecycles
+
+
 def _methods_at(path: str) -> HTTPRouteHandler:
     """`OPTIONS` at an address; Litestar's own answer knows of one operation there only."""
-    methods = sorted({"OPTIONS", *(one.method for one in OPERATIONS if one.path == path)})
+    told = (one.method for one in (*OPERATIONS, *PAGES) if one.path == path)
+    methods = sorted({"OPTIONS", *told})
 
     def tell() -> Response[None]:
         return Response(None, status_code=204, headers={"allow": ", ".join(methods)})
@@ -180,6 +217,17 @@ def _method(name: str) -> Method:
 
 
 @asynccontextmanager
+async def _completing(app: Litestar) -> AsyncIterator[None]:
+    """What products were too slow to tell is asked for beside everything else."""
+    keeper: Keeper = app.state.keeper
+    asking = asyncio.create_task(complete_all(keeper))
+    yield
+    asking.cancel()
+    await asyncio.wait([asking])
+    await keeper.fetcher.close()
+
+
+@asynccontextmanager
 async def _frozen(_: Litestar) -> AsyncIterator[None]:
     """What stands after the start is not looked at by the garbage collector again and again."""
     gc.collect()
@@ -190,16 +238,19 @@ async def _frozen(_: Litestar) -> AsyncIterator[None]:
 
 def _problem(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
     """What the framework itself refuses, in the same form as everything else."""
-    answer = refused(_refusal(request, exc))
-    headers = {name.decode(): value.decode() for name, value in answer.headers}
     keeper: Keeper = request.app.state.keeper
+    visit = Visit(request.scope, b"")
+    refusal = _refusal(request, exc)
+    is_page = not request.scope["path"].startswith("/v1/")
+    answer = render.refuse(keeper, visit, refusal) if is_page else refused(refusal)
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
     headers["cache-control"] = "no-store"
     headers["x-request-id"] = request_id(dict(request.scope["headers"]))
     headers["statekeeper-position"] = str(keeper.journal.position)
     return Response(
         answer.body,
         status_code=answer.status,
-        media_type=answer.media_type.decode(),
+        media_type=answer.media_type.decode().partition(";")[0],
         headers=headers,
     )
 
@@ -221,11 +272,11 @@ def _refusal(request: Request[Any, Any, Any], exc: Exception) -> Refusal:
 def _allowed(path: str) -> list[str]:
     """The methods that the operations at this address take; what stands plainly goes first."""
     parts = path.rstrip("/").split("/")
-    paths = {one.path for one in OPERATIONS if _matches(one.path.split("/"), parts)}
+    paths = {one.path for one in ROUTES if _matches(one.path.split("/"), parts)}
     if not paths:
         return ["GET"]
     nearest = min(paths, key=lambda one: [part.startswith("{") for part in one.split("/")])
-    return sorted(one.method for one in OPERATIONS if one.path == nearest)
+    return sorted(one.method for one in ROUTES if one.path == nearest)
 
 
 def _matches(pattern: Sequence[str], parts: Sequence[str]) -> bool:

@@ -12,19 +12,23 @@ from msgspec.structs import replace
 
 from api.door import Answer, Headers, Keeper, Visit, told
 from api.problems import MalformedRequest
-from lifecycle.asks import (
-    Answer as Settled,
-)
+from lifecycle.asks import Answer as Settled
 from lifecycle.asks import Ask, Look, LookUp, Request, Taken
 from lifecycle.case import Case, Change, Open, evolve
+from lifecycle.drift import Resolve
 from lifecycle.events import Asker, Entry
 from lifecycle.fields import NotThat, instant
-from lifecycle.hearing import Hear
+from lifecycle.messages import Hear
 from lifecycle.model import Lifecycle
 from lifecycle.streams import case_stream, claims_stream, mirror_stream, refusals_stream
+from projections import messages, tables
+from projections.store import Session
+from projections.timeline import seen_by
 from projections.views import case_view
 
 REASON_MAX = 2000
+NOT_MIRRORED_MAX = 100
+"""Messages of a case that a history shows though nothing came of them."""
 VERSION_DIGITS_MAX = 9
 
 Reason = Annotated[str, Meta(min_length=1, max_length=REASON_MAX)]
@@ -41,7 +45,7 @@ async def ask(
     keeper: Keeper,
     visit: Visit,
     asker: Asker,
-    what: Open | Change | Look | LookUp,
+    what: Open | Change | Look | LookUp | Resolve,
     *,
     case_id: str | None = None,
     collection: str | None = None,
@@ -106,13 +110,34 @@ def hidden_from(asker: Asker, lifecycle: Lifecycle) -> frozenset[str]:
 
 async def case_entries(keeper: Keeper, case: Case) -> list[Entry]:
     """Everything in a case's stream, from the log."""
-    return await _entries(keeper, [case_stream(case.collection, case.id)])
+    return await entries_of(keeper, [case_stream(case.collection, case.id)])
 
 
-async def all_entries(keeper: Keeper, case: Case) -> list[Entry]:
-    """Everything in a case's stream and beside it, from the log, in order."""
+async def all_entries(keeper: Keeper, case: Case, tool: str | None = None) -> list[Entry]:
+    """Everything in a case's stream and beside it, in order; for a tool what it may know of.
+
+    Messages that nobody could understand are found by the read models, if there are any.
+    """
     lifecycle = keeper.catalogue.lifecycles.get(case.collection)
-    return await _entries(keeper, streams_about(case.collection, case.id, lifecycle))
+    streams = streams_about(case.collection, case.id, lifecycle)
+    unheard = await asyncio.to_thread(_not_mirrored, keeper, case)
+    return seen_by(tool, await entries_of(keeper, [*streams, *unheard]))
+
+
+def _not_mirrored(keeper: Keeper, case: Case) -> list[str]:
+    """The newest messages about a case that stand in no mirror: they are parked, or stale."""
+    if keeper.views is None:
+        return []
+    with keeper.views.reading() as session:
+        return [
+            one.stream
+            for outcome in ("parked", "stale")
+            for one in messages.page(
+                session,
+                messages.Wanted(collection=case.collection, case_id=case.id, outcome=outcome),
+                NOT_MIRRORED_MAX,
+            )
+        ]
 
 
 def streams_about(collection: str, case_id: str, lifecycle: Lifecycle | None) -> list[str]:
@@ -126,7 +151,23 @@ def streams_about(collection: str, case_id: str, lifecycle: Lifecycle | None) ->
     ]
 
 
-async def _entries(keeper: Keeper, streams: Sequence[str]) -> list[Entry]:
+async def decide_again(keeper: Keeper, visit: Visit, ask: Ask) -> Taken:
+    """Have the journal decide a message again."""
+    return await keeper.journal.hear(replace(ask, request=_request(visit)), len(visit.body))
+
+
+def followed(session: Session) -> int:
+    """How far the read models have come."""
+    return int(session.rows(tables.SELECT_FOLLOWED)[0][0])
+
+
+def short(time: str) -> str:
+    """A time as read models keep it, cut to milliseconds, as answers write it."""
+    return f"{time[:23]}Z" if time else ""
+
+
+async def entries_of(keeper: Keeper, streams: Sequence[str]) -> list[Entry]:
+    """Everything in these streams, from the log, in order."""
     journal = keeper.journal
 
     def read() -> list[Entry]:
@@ -147,7 +188,7 @@ def replayed(entries: Iterable[Entry]) -> Case:
 async def states_then(keeper: Keeper, answers: Iterable[Settled]) -> dict[tuple[str, int], str]:
     """Case's stream and version → the state then, for answers given before; one reading for all."""
     moved = moved_since(answers)
-    return states_of(await _entries(keeper, moved)) if moved else {}
+    return states_of(await entries_of(keeper, moved)) if moved else {}
 
 
 def moved_since(answers: Iterable[Settled]) -> list[str]:

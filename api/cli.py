@@ -90,11 +90,15 @@ def serve(*, no_worker: bool, **flags: Any) -> None:
     run(_settings(worker=not no_worker, **flags))
 
 
+WORKER_NICENESS = 10
+"""Beside a service that is asked all it can answer, lists and notices wait a little longer."""
+
+
 @cli.command()
 @_stored
 @_option("--attached", is_flag=True, hidden=True, help="End when standard input ends.")
 def worker(*, attached: bool, **flags: Any) -> None:
-    """Keep lists up to date, until told to stop; any number may run over one database.
+    """Keep lists up to date and tell the tools, until told to stop; any number may run.
 
     Example: statekeeper worker --database postgresql://keeper@db/keeper
     """
@@ -108,11 +112,12 @@ def worker(*, attached: bool, **flags: Any) -> None:
     for end in (signal.SIGTERM, signal.SIGINT):
         signal.signal(end, lambda *_: stop.set())
     if attached:
+        os.nice(WORKER_NICENESS)
         threading.Thread(target=_until_alone, args=(stop,), daemon=True).start()
     chosen = _settings(**flags)
     with _opened(**flags) as keeper:
         configure(chosen.log_level)
-        work(keeper.journal, chosen.database, stop)
+        work(keeper.journal, chosen.database, os.environ, stop)
 
 
 def _until_alone(stop: Any) -> None:
@@ -359,6 +364,7 @@ def history(case: str, *, as_json: bool, **flags: Any) -> None:
 @click.argument("file", type=click.File("rb"), metavar="FILE|-")
 @_option("--as", "staff", metavar="NAME", help="The member of staff who imports.")
 @_option("--tool", help="The tool that imports, where it is no member of staff.")
+@_option("--allow-refused", is_flag=True, help="Exit 0 also where lines were refused.")
 @_stored
 @_JSON
 def import_lines(
@@ -367,18 +373,21 @@ def import_lines(
     *,
     staff: str | None,
     tool: str | None,
+    allow_refused: bool,
     as_json: bool,
     **flags: Any,
 ) -> None:
     """Import many cases: one JSON object a line, applied in order; `-` reads standard input.
 
-    The same file again changes nothing. Tools are not told of what changes.
+    In the same file again, what was applied changes nothing, and what was refused is decided anew.
+    Where a line was refused, all others are applied, and the exit code is 1. Tools are not told of
+    what changes.
 
     Example: statekeeper import jobs history.ndjson --as Operator
     """
     from rich.console import Console
 
-    from api.importing import begun, import_file, summary
+    from api.importing import begun, import_file, refused_lines, summary
 
     if (staff is None) == (tool is None):
         raise click.UsageError("name one of --as and --tool")
@@ -391,6 +400,11 @@ def import_lines(
         click.echo(summary(report))
     if report.stopped:
         raise click.ClickException(report.stopped)
+    if (refused := refused_lines(report)) and not allow_refused:
+        raise click.ClickException(
+            f"{refused:,} of {report.lines:,} lines were refused (mend them and import the file"
+            " again, or say --allow-refused)"
+        )
 
 
 @cli.command()
@@ -405,14 +419,15 @@ def verify(*, as_json: bool, **flags: Any) -> None:
     """
     from api.verifying import report_lines
     from api.verifying import verify as verified
-    from projections.store import open_store
+    from projections.store import find_store
 
     with _opened(there=True, **flags) as keeper, _bar("verifying") as tell:
-        store = open_store(_settings(**flags).database, keeper.catalogue.lifecycles)
+        store = find_store(_settings(**flags).database, keeper.catalogue.lifecycles)
         try:
             report = verified(keeper.journal, store, tell)
         finally:
-            store.close()
+            if store is not None:
+                store.close()
     if as_json:
         _print_json(report)
     else:
@@ -470,7 +485,7 @@ def demo(*, url: str | None, as_json: bool, **flags: Any) -> None:
             played = play(
                 url or f"http://{chosen.host}:{chosen.port}",
                 {who: key.key for who, key in issued.items()},
-                journal.clock(),
+                journal,
                 tell,
             )
         finally:
@@ -483,6 +498,9 @@ def demo(*, url: str | None, as_json: bool, **flags: Any) -> None:
     click.echo(f"{played.asks} asks were played. Jobs: {states}. Look at:")
     for what, case in played.look_at.items():
         click.echo(f"  statekeeper why {case:<16} {what}")
+    click.echo("Staff sign in with their key, and see:")
+    for what, address in played.pages.items():
+        click.echo(f"  {address:<32} {what}")
 
 
 @contextmanager

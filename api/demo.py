@@ -3,7 +3,9 @@
 Sales quotes, the books say what came in, the crew's tool plans and does the work: each by its own
 key, over HTTP, as the tools of a firm would. Whoever looks afterwards finds jobs in every state,
 with histories: one that staff moved in a tool's place, one that was refused, one that was
-corrected, some that are overdue, and a client who was erased.
+corrected, some that are overdue, and a client who was erased. And what needs somebody: tools that
+show something else than is true, a word that came too early and waits, messages that nobody could
+place, and a notice that its tool never took.
 """
 
 import json
@@ -17,12 +19,14 @@ from urllib.parse import quote, urlsplit
 from msgspec import Struct
 
 from api.problems import MalformedRequest
+from api.untold import tell_in_vain
+from lifecycle.journal import Journal
 from lifecycle.refusals import StorageUnavailable
 
 TOOLS: Final = ("crm", "accounting", "projects")
 SECONDS_MAX: Final = 20.0
-SERIES: Final = 100
-"""Every demo counts its jobs from the next full hundred that is free."""
+LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Every demo of a day has one of its own, and its jobs are named after both: `D-0504A-17`."""
 
 LATE_DAYS: Final = 6
 
@@ -58,6 +62,14 @@ STORIES: Final = {
 }
 """State → how many jobs end there."""
 
+PAGES: Final = {
+    "what is happening, and what is wrong": "/",
+    "where tools show something else than is true": "/drift",
+    "what tools said and nobody could place": "/messages",
+    "what tools could not be told": "/notices",
+}
+"""What staff see of it, once signed in."""
+
 Move = tuple[int, str, str, dict[str, Any]]
 """Days after the one before, by whom, which transition (or `fields`), and the facts."""
 
@@ -76,6 +88,8 @@ class Step(Struct, frozen=True):
     body: Mapping[str, Any]
     status: int
     """What it has to be answered with."""
+    outcome: str = ""
+    """What has to become of a report."""
 
 
 class Played(Struct, frozen=True):
@@ -86,36 +100,40 @@ class Played(Struct, frozen=True):
     """State → jobs of this demo that are in it."""
     look_at: Mapping[str, str]
     """What it is an example of → the case."""
+    pages: Mapping[str, str]
+    """What staff find there → the address of the page."""
 
 
-def play(url: str, keys: Mapping[str, str], now: datetime, tell: Tell) -> Played:
+def play(url: str, keys: Mapping[str, str], journal: Journal, tell: Tell) -> Played:
     """Play the whole story, in the order of its time.
 
-    `keys` are those of the tools and of `staff`. Raises `StorageUnavailable` where nothing answers
-    at the address, and `MalformedRequest` where the service answers otherwise than the story goes.
+    `keys` are those of the tools and of `staff`; the journal is that of the service's log. Raises
+    `StorageUnavailable` where nothing answers at the address, and `MalformedRequest` where the
+    service answers otherwise than the story goes.
     """
-    service = Service(url, keys)
-    first = _free(service)
-    jobs = [Job(first + number, state, number) for number, state in enumerate(_ends())]
-    story = sorted(
-        (step for job in jobs for step in job.steps(now)), key=lambda step: step.at
-    ) + list(_incidents(jobs, first, now))
+    service, now = Service(url, keys), journal.clock()
+    series, jobs = _series(service, now)
+    client = f"C-{series}"
+    story = sorted((step for job in jobs for step in job.steps(now)), key=lambda step: step.at)
+    story += [*_incidents(jobs, client, now), *_reports(jobs, series, now)]
     for done, step in enumerate(story):
         service.ask(step)
         tell(done + 1, len(story))
+    tell_in_vain(journal, "jobs", _chosen(jobs)["untold"].id, "accounting")
     states = Counter(service.look(job.path)["state"] for job in jobs)
-    return Played(len(story), states, _examples(jobs, first))
+    pages = {what: f"{url.rstrip('/')}{path}" for what, path in PAGES.items()}
+    return Played(len(story), states, _examples(jobs, client), pages)
 
 
 class Job:
     """One job of the story."""
 
-    def __init__(self, number: int, end: str, index: int) -> None:
-        """Take its number, the state where it ends, and its place among all."""
-        self.id = f"J-{number}"
+    def __init__(self, series: str, end: str, index: int) -> None:
+        """Take the demo that it is of, the state where it ends, and its place among all."""
+        self._number = f"{series}-{index + 1:02}"
+        self.id = f"D-{self._number}"
         self.path = f"/v1/jobs/{self.id}"
         self.end = end
-        self._number = number
         self._index = index
         self.firm = FIRMS[index % len(FIRMS)]
         self.work, self._price = WORK[index % len(WORK)]
@@ -125,28 +143,32 @@ class Job:
         """Whether it stays where it is for longer than it should."""
         return self._index % 7 == 1
 
+    @property
+    def is_billed(self) -> bool:
+        """Whether its deposit was asked for while it was quoted."""
+        return bool(self._index % 2)
+
     def steps(self, now: datetime) -> Iterator[Step]:
         """Everything that happened to it, the last of it some hours or days ago."""
         rests = self._index % 3 + (LATE_DAYS if self.is_late else 0)
         moves = self._moves()
-        length = sum(days for days, *_ in moves)
-        day = now - timedelta(days=length + rests)
-        day = day.replace(hour=7 + self._index % 9, minute=self._index * 7 % 60, second=0)
-        yield Step(min(day, now), "crm", "POST", "/v1/jobs", self._opening(day), 201)
+        pause = timedelta(minutes=17 * (self._index % 5) + 23)
+        last = now - timedelta(days=rests, hours=self._index % 9, minutes=self._index * 7 % 60)
+        day = last - sum((timedelta(days=days) + pause for days, *_ in moves), timedelta())
+        yield Step(day, "crm", "POST", "/v1/jobs", self._opening(day), 201)
         for days, by, what, fields in moves:
-            day += timedelta(days=days, minutes=17 * (self._index % 5) + 23)
-            at = min(day, now)
+            day += timedelta(days=days) + pause
             if what == "fields":
-                path = f"{self.path}/fields?occurred_at={quote(_stamp(at))}"
-                yield Step(at, by, "PATCH", path, fields, 200)
+                path = f"{self.path}/fields?occurred_at={quote(_stamp(day))}"
+                yield Step(day, by, "PATCH", path, fields, 200)
             else:
-                planned = {"scheduled_for": self._day_of_work(at, now)}
+                planned = {"scheduled_for": self._day_of_work(day, now)}
                 asked = {
                     "transition": what,
                     "fields": planned if what == "schedule" else fields,
-                    "occurred_at": _stamp(at),
+                    "occurred_at": _stamp(day),
                 }
-                yield Step(at, by, "POST", f"{self.path}/transitions", asked, 201)
+                yield Step(day, by, "POST", f"{self.path}/transitions", asked, 201)
 
     def _opening(self, at: datetime) -> dict[str, Any]:
         domain = self.firm.lower().replace(" ", "-")
@@ -158,7 +180,7 @@ class Job:
                 "scope": self.work,
             },
             "references": {
-                "crm": str(7_100_000 + self._number),
+                "crm": f"deal-{self._number}",
                 "accounting:estimate": f"EST-{self._number}",
             },
             "occurred_at": _stamp(at),
@@ -183,7 +205,7 @@ class Job:
         bills = (0, "accounting", "invoice", {"invoice_no": f"INV-{self._number}"})
         match self.end:
             case "quoted":
-                return [due] if self._index % 2 else []
+                return [due] if self.is_billed else []
             case "deposit_confirmed":
                 return [due, pays]
             case "scheduled":
@@ -204,7 +226,7 @@ def _ends() -> Iterator[str]:
             left -= Counter({state: 1})
 
 
-def _incidents(jobs: Sequence[Job], first: int, now: datetime) -> Iterator[Step]:
+def _incidents(jobs: Sequence[Job], client: str, now: datetime) -> Iterator[Step]:
     """What goes beside the plan, today."""
     chosen = _chosen(jobs)
     refused, moved, corrected = (chosen[name] for name in ("refused", "moved", "corrected"))
@@ -214,7 +236,6 @@ def _incidents(jobs: Sequence[Job], first: int, now: datetime) -> Iterator[Step]
     yield Step(now, "staff", "POST", f"{moved.path}/transitions", by_phone, 201)
     wrongly = {"state": "scheduled", "reason": "Billed by mistake: the work is next week."}
     yield Step(now, "staff", "POST", f"{corrected.path}/corrections", wrongly, 200)
-    client = f"C-{first}"
     opening = {
         "id": client,
         "fields": {
@@ -222,12 +243,32 @@ def _incidents(jobs: Sequence[Job], first: int, now: datetime) -> Iterator[Step]
             "email": "office@lakeside-camping.example",
             "phone": "+1 212 555 0148",
         },
-        "references": {"crm": str(8_100_000 + first)},
+        "references": {"crm": f"contact-{client}"},
         "occurred_at": _stamp(now - timedelta(days=20)),
     }
     yield Step(now, "crm", "POST", "/v1/clients", opening, 201)
     asked = {"reason": "Asked by letter to be forgotten."}
     yield Step(now, "staff", "POST", f"/v1/clients/{client}/erase", asked, 200)
+
+
+def _reports(jobs: Sequence[Job], series: str, now: datetime) -> Iterator[Step]:
+    """What tools say today that does not fit: each answered by what becomes of it."""
+    chosen = _chosen(jobs)
+
+    def said(tool: str, job: Job | None, outcome: str, **what: Any) -> Step:
+        about = {"id": job.id} if job else {}
+        body = {"collection": "jobs", **about, **what}
+        return Step(now, tool, "POST", f"/v1/tools/{tool}/reports", body, 200, outcome)
+
+    # The bookkeeper voided the estimate; that the job is off is not for the books to say.
+    yield said("accounting", chosen["voided"], "drift", status_field="stage", word="Void")
+    other = {"customer_name": f"{chosen['renamed'].firm} Ltd"}
+    yield said("accounting", chosen["renamed"], "applied", fields=other)
+    # The crew is done, but the deposit has not come: their word waits for the bank.
+    yield said("projects", chosen["early"], "early", word="requires_invoicing")
+    yield said("projects", chosen["strange"], "parked", word="waiting_for_parts")
+    paid = {"status_field": "stage", "word": "Deposit paid"}
+    yield said("accounting", None, "parked", kind="invoice", ref=f"inv-{series}-9001", **paid)
 
 
 def _chosen(jobs: Sequence[Job]) -> dict[str, Job]:
@@ -240,26 +281,43 @@ def _chosen(jobs: Sequence[Job]) -> dict[str, Job]:
         "moved": ending["scheduled"][-1],
         "corrected": ending["invoiced"][0],
         "overdue": next(job for job in ending["deposit_confirmed"] if job.is_late),
+        "voided": ending["scheduled"][2],
+        "renamed": ending["scheduled"][3],
+        "strange": ending["scheduled"][4],
+        "early": next(job for job in ending["quoted"][2:] if job.is_billed),
+        "untold": ending["completed"][0],
     }
 
 
-def _examples(jobs: Sequence[Job], first: int) -> dict[str, str]:
+def _examples(jobs: Sequence[Job], client: str) -> dict[str, str]:
     chosen = _chosen(jobs)
     return {
         "a job that staff moved in a tool's place": f"jobs/{chosen['moved'].id}",
         "a job with a refused ask": f"jobs/{chosen['refused'].id}",
         "a job that was corrected": f"jobs/{chosen['corrected'].id}",
         "a job that is overdue": f"jobs/{chosen['overdue'].id}",
-        "a client who was erased": f"clients/C-{first}",
+        "a job that a tool shows wrongly": f"jobs/{chosen['voided'].id}",
+        "a job with a claim that waits": f"jobs/{chosen['early'].id}",
+        "a job whose tool could not be told": f"jobs/{chosen['untold'].id}",
+        "a client who was erased": f"clients/{client}",
     }
 
 
-def _free(service: "Service") -> int:
-    """The next full hundred from which no job is numbered."""
-    first = SERIES * 10
-    while service.look(f"/v1/jobs/J-{first}", missing=True):
-        first += SERIES
-    return first
+def _series(service: "Service", now: datetime) -> tuple[str, list[Job]]:
+    """The first demo of the day of which nothing is there yet, not even of one that broke off.
+
+    Jobs of other origin are in nobody's way. Raises `MalformedRequest` where the day's are used up.
+    """
+    for letter in LETTERS:
+        series = f"{now:%m%d}{letter}"
+        jobs = [Job(series, state, index) for index, state in enumerate(_ends())]
+        paths = [f"/v1/clients/C-{series}", *(job.path for job in jobs)]
+        if not any(service.look(path, missing=True) for path in paths):
+            return series, jobs
+    raise MalformedRequest(
+        f"{len(LETTERS)} demos were played on this day of the year already:"
+        " try again tomorrow, or with another database"
+    )
 
 
 def _stamp(at: datetime) -> str:
@@ -280,11 +338,12 @@ class Service:
     def ask(self, step: Step) -> None:
         """Ask, and be answered as the story goes."""
         status, answer = self._answered(step.by, step.method, step.path, step.body)
-        if status != step.status:
+        if status != step.status or step.outcome not in {"", answer.get("outcome")}:
+            said = answer.get("detail") or answer.get("outcome", "")
             raise MalformedRequest(
                 f"the story does not go on: {step.method} {step.path} by {step.by} was answered"
-                f" {status} ({answer.get('detail', '')}); it is of the definitions `jobs` and"
-                " `clients` as they are shipped"
+                f" {status} ({said}); it is of the definitions `jobs` and `clients` as they are"
+                " shipped"
             )
 
     def look(self, path: str, *, missing: bool = False) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from time import monotonic, perf_counter
 from types import UnionType
@@ -21,6 +21,8 @@ import structlog
 from litestar.types import HTTPScope, Receive, Send
 from msgspec import Struct
 
+from api.fetching import Fetcher
+from api.pages.tries import Tries
 from api.problems import (
     JSON,
     BodyTooLarge,
@@ -35,6 +37,7 @@ from api.problems import (
 from lifecycle.catalogue import Catalogue
 from lifecycle.journal import Journal
 from lifecycle.refusals import NotNow, Refusal
+from projections.book import Book
 from projections.live import Live
 from projections.store import Store
 
@@ -65,6 +68,8 @@ class Tally:
         """By code."""
         self.lines: Counter[str] = Counter()
         """Lines of imports: applied, replayed, refused."""
+        self.unproven: Counter[str] = Counter()
+        """Webhooks whose signature is missing or wrong, by tool."""
 
 
 class Keeper(Struct, frozen=True):
@@ -75,7 +80,15 @@ class Keeper(Struct, frozen=True):
     tally: Tally = msgspec.field(default_factory=Tally)
     views: Store | None = None
     """The read models; None beside a service, where nobody asks for lists."""
+    book: Book | None = None
+    """The courier's book, only to look into; None beside a service."""
     live: Live = msgspec.field(default_factory=Live)
+    environment: Mapping[str, str] = {}
+    """Where secrets stand."""
+    public_url: str | None = None
+    """Where products find this service; None: where they say that they found it."""
+    fetcher: Fetcher = msgspec.field(default_factory=Fetcher)
+    tries: Tries = msgspec.field(default_factory=Tries)
 
     @property
     def store(self) -> Store:
@@ -93,12 +106,24 @@ class Answer(Struct, frozen=True):
     media_type: bytes = b"application/json"
     position: int | None = None
     """What it has seen of the log; None where that is what the journal has."""
+    keep: bytes = b"no-store"
+    """For how long it may be kept (Cache-Control)."""
 
 
 class Visit:
     """One request, read whole."""
 
-    __slots__ = ("body", "headers", "id", "method", "query_string", "segments")
+    __slots__ = (
+        "address",
+        "body",
+        "headers",
+        "id",
+        "is_secure",
+        "method",
+        "pairs",
+        "query_string",
+        "segments",
+    )
 
     def __init__(self, scope: HTTPScope, body: bytes) -> None:
         """Take the request's parts as ASGI has them."""
@@ -106,8 +131,13 @@ class Visit:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         self.segments = raw.split(b"/")
         """The parts of the path, still percent-encoded; the first is empty."""
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.pairs: Sequence[tuple[bytes, bytes]] = list(scope["headers"])
+        """The headers as they came, in their order; of `headers` the last of a name holds."""
+        self.headers: dict[bytes, bytes] = dict(self.pairs)
         self.query_string: bytes = scope["query_string"]
+        self.address: str = (scope.get("client") or ("", 0))[0]
+        """Whom it comes from, as far as the network says; a proxy on this machine is believed."""
+        self.is_secure: bool = scope["scheme"] == "https"
         self.body = body
         self.id = request_id(self.headers)
 
@@ -228,7 +258,11 @@ def request_id(headers: Mapping[bytes, bytes]) -> str:
 _PLAIN = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 Handler = Callable[[Keeper, Visit], Awaitable[Answer]]
+Visible = Literal["journal", "views"]
+"""What an answer is made from: the log itself, or the read models that follow it."""
 Conversation = Callable[[Keeper, HTTPScope, Receive, Send], Awaitable[None]]
+Refuser = Callable[[Keeper, Visit | None, Refusal], Answer]
+"""What goes back instead, to a visit that may not even have been read."""
 
 
 class Form(Struct, frozen=True):
@@ -255,8 +289,14 @@ class Operation(Struct, frozen=True):
     status: int = 200
     query: Mapping[str, str] = {}
     """Parameter → what it means."""
+    signed: bool = False
+    """It takes no key: what comes proves itself."""
+    bodiless: bool = False
+    """Its body may be left out."""
     writes: bool = False
     """It takes `Idempotency-Key` (and, on a case that is there, `If-Match`)."""
+    again: str = ""
+    """Why it needs no such key: what the same does once more."""
     needed: tuple[str, ...] = ()
     """The query's parameters that cannot be left out."""
     refuses: tuple[type[Refusal], ...] = ()
@@ -266,8 +306,10 @@ class Operation(Struct, frozen=True):
     """Takes the place of `handle` where body or answer have no bound: it reads and sends itself."""
     media_type: str = "application/json"
     """Of what it takes and gives."""
-    visible: Literal["journal", "views"] = "journal"
+    visible: Visible = "journal"
     """Where a position has to be visible before it is handled."""
+    refuse: Refuser | None = None
+    """How it says no; None where that is a problem in JSON."""
 
     @property
     def name(self) -> str:
@@ -286,24 +328,24 @@ async def serve(
         return
     assert operation.handle is not None, operation.path
     started = perf_counter()
+    refuse = operation.refuse or _problem
     visit: Visit | None = None
     try:
         body = await read_body(receive)
         visit = Visit(scope, body)
         if b"statekeeper-position" in visit.headers:
-            await _reach(operation, keeper, visit)
+            await reach(operation.visible, keeper, visit)
         answer = await operation.handle(keeper, visit)
     except Refusal as refusal:
         keeper.tally.refusals[refusal.code] += 1
-        answer = refused(refusal)
+        answer = refuse(keeper, visit, refusal)
         if isinstance(refusal, NotNow):
             log.warning("not now", code=refusal.code, detail=refusal.detail)
     except Exception:
         fault = visit.id if visit else request_id(dict(scope["headers"]))
         log.exception("fault", request=fault, operation=operation.path)
-        answer = refused(
-            InternalFault("this is our fault; the service's log says more", request=fault)
-        )
+        ours = InternalFault("this is our fault; the service's log says more", request=fault)
+        answer = refuse(keeper, visit, ours)
     identity = visit.id if visit else ""
     await respond(answer, keeper, identity, send)
     say = log.debug if answer.status < REFUSED else log.info
@@ -311,10 +353,17 @@ async def serve(
         "answered",
         request=identity,
         method=operation.method,
-        path=scope["path"],
+        path=_shown(operation, scope["path"]),
         status=answer.status,
         ms=round((perf_counter() - started) * 1000, 1),
     )
+
+
+def _shown(operation: Operation, path: str) -> str:
+    """An address as the log may have it: what nobody is to guess is left out."""
+    if not operation.path.endswith("{token}"):
+        return path
+    return f"{path.rpartition('/')[0]}/…"
 
 
 async def respond(answer: Answer, keeper: Keeper, identity: str, send: Send) -> None:
@@ -327,7 +376,7 @@ async def respond(answer: Answer, keeper: Keeper, identity: str, send: Send) -> 
             "headers": [
                 (b"content-type", answer.media_type),
                 (b"content-length", b"%d" % len(answer.body)),
-                (b"cache-control", b"no-store"),
+                (b"cache-control", answer.keep),
                 (b"x-request-id", identity.encode()),
                 (b"statekeeper-position", b"%d" % _seen(answer, keeper)),
                 *answer.headers,
@@ -339,6 +388,10 @@ async def respond(answer: Answer, keeper: Keeper, identity: str, send: Send) -> 
 
 def _seen(answer: Answer, keeper: Keeper) -> int:
     return keeper.journal.position if answer.position is None else answer.position
+
+
+def _problem(_keeper: Keeper, _visit: Visit | None, refusal: Refusal) -> Answer:
+    return refused(refusal)
 
 
 def refused(refusal: Refusal) -> Answer:
@@ -389,13 +442,13 @@ def _too_large(most: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is longer than {most} bytes", bytes_max=most)
 
 
-async def _reach(operation: Operation, keeper: Keeper, visit: Visit) -> None:
+async def reach(visible: Visible, keeper: Keeper, visit: Visit) -> None:
     """Wait until the position that the request wants to see is visible here."""
     given = visit.header(b"statekeeper-position") or ""
     if not (given.isdigit() and len(given) < 19):  # noqa: PLR2004 - what a bigint holds
         raise MalformedRequest("Statekeeper-Position has to be a whole number")
     wanted, give_up_at = int(given), monotonic() + POSITION_SECONDS_MAX
-    while (reached := await _visible(operation, keeper)) < wanted:
+    while (reached := await _visible(visible, keeper)) < wanted:
         if monotonic() > give_up_at:
             raise PositionNotReached(
                 f"position {wanted} is not visible here yet (the last one is {reached})"
@@ -403,7 +456,7 @@ async def _reach(operation: Operation, keeper: Keeper, visit: Visit) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _visible(operation: Operation, keeper: Keeper) -> int:
-    if operation.visible == "journal":
+async def _visible(visible: Visible, keeper: Keeper) -> int:
+    if visible == "journal":
         return keeper.journal.position
     return await asyncio.to_thread(keeper.store.position)

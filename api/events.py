@@ -23,7 +23,7 @@ from api.problems import JSON, MalformedRequest
 from lifecycle.events import Asker, Entry
 from lifecycle.refusals import NotSignedIn, Refusal
 from projections.live import page
-from projections.timeline import EventView, view
+from projections.timeline import EventView, seen_by, view
 
 LIMIT: Final = 100
 LIMIT_MAX: Final = 500
@@ -82,6 +82,8 @@ def shown_to(asker: Asker, entry: Entry, keeper: Keeper) -> EventView | None:
     if lifecycle is None:
         return None if asker.tool else view(entry, None)
     if asker.tool and asker.tool not in lifecycle.declaration.tools:
+        return None
+    if not seen_by(asker.tool, [entry]):
         return None
     return view(entry, lifecycle, hidden=hidden_from(asker, lifecycle))
 

@@ -25,8 +25,9 @@ async def show_history(keeper: Keeper, visit: Visit) -> Answer:
     asker = await identify(keeper, visit)
     case = (await ask(keeper, visit, asker, Look())).case
     lifecycle = lifecycle_of(keeper, case)
-    entries = await all_entries(keeper, case)
-    return told(History(history(entries, lifecycle, hidden=hidden_from(asker, lifecycle))))
+    entries = await all_entries(keeper, case, asker.tool)
+    hidden = hidden_from(asker, lifecycle)
+    return told(History(history(entries, lifecycle, hidden=hidden, of=case)))
 
 
 async def show_why(keeper: Keeper, visit: Visit) -> Answer:
@@ -36,7 +37,7 @@ async def show_why(keeper: Keeper, visit: Visit) -> Answer:
     asker = await identify(keeper, visit)
     case = (await ask(keeper, visit, asker, Look())).case
     lifecycle = lifecycle_of(keeper, case)
-    entries = await all_entries(keeper, case)
+    entries = await all_entries(keeper, case, asker.tool)
     now = keeper.journal.clock()
     if at is not None:
         entries = [entry for entry in entries if entry.event.happened_at <= at]

@@ -1,7 +1,7 @@
 """`statekeeper import`: a file of lines into the log, beside whatever service runs over it."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from time import perf_counter, sleep
@@ -28,6 +28,7 @@ from api.lines import (
     Company,
     Import,
     LineAnswer,
+    Overtaken,
     answers,
     not_asked,
     settled,
@@ -36,7 +37,7 @@ from api.lines import (
 from lifecycle.adoption import adopt
 from lifecycle.asks import Answer
 from lifecycle.events import Asker
-from lifecycle.journal import Journal, Outcome
+from lifecycle.journal import Journal, Outcome, Record
 from lifecycle.refusals import (
     DefinitionNotAdopted,
     NotNow,
@@ -69,9 +70,9 @@ class Report(Struct):
     lines: int = 0
     applied: int = 0
     repeated: int = 0
-    """Lines applied or refused by an earlier import of the same bytes; nothing changed."""
+    """Lines that an earlier import of the same bytes applied; nothing changed."""
     refused: dict[str, Example] = {}
-    """By code, the commonest first."""
+    """By code, the commonest first. With what was applied and repeated, these are all lines."""
     seconds: float = 0.0
     per_second: float = 0.0
     stopped: str | None = None
@@ -143,6 +144,11 @@ def summary(report: Report) -> str:
     return "\n".join(lines)
 
 
+def refused_lines(report: Report) -> int:
+    """How many lines were refused."""
+    return sum(one.times for one in report.refused.values())
+
+
 def _count(report: Report, answer: LineAnswer | tuple[int, Refusal]) -> None:
     report.lines += 1
     if isinstance(answer, LineAnswer):
@@ -150,7 +156,6 @@ def _count(report: Report, answer: LineAnswer | tuple[int, Refusal]) -> None:
         report.applied += not answer.replayed
         return
     number, refusal = answer
-    report.repeated += "replayed" in refusal.facts
     example = report.refused.setdefault(refusal.code, Example(0, number, refusal.detail))
     example.times += 1
 
@@ -163,15 +168,19 @@ def _answered(keeper: Keeper, coming: Import, file: BinaryIO) -> Iterator[tuple[
 
     A chunk is made ready while the one before it is decided, and asked once that one stands.
     """
-    journal, company = keeper.journal, Company(keeper)
-    asked: tuple[Chunk, Future[list[Outcome]] | NotNow] | None = None
+    journal, company, overtaken = keeper.journal, Company(keeper), Overtaken()
+    asked: Asked | None = None
     taken = 0  # counted, not asked of the file: a pipe cannot tell
+    began = perf_counter()
     for taken, chunk in _chunks(coming, file):
-        stopped, answered = _finished(keeper, asked)
-        asked = chunk, stopped or _asked(journal, chunk)
+        stopped, answered = _finished(keeper, asked, overtaken)
+        sleep(company.share(perf_counter() - began))
+        began = perf_counter()
+        asked = Asked(chunk, stopped) if stopped else _asked(journal, chunk, overtaken.take())
         coming.at_once = FEW_LINES if company.has_come() else LINES_ALONE
         yield taken, answered
-    yield taken, _finished(keeper, asked)[1]
+    yield taken, _finished(keeper, asked, overtaken)[1]
+    journal.record_many(overtaken.take())
 
 
 def _chunks(coming: Import, file: BinaryIO) -> Iterator[tuple[int, Chunk]]:
@@ -184,25 +193,37 @@ def _chunks(coming: Import, file: BinaryIO) -> Iterator[tuple[int, Chunk]]:
         yield taken, chunk
 
 
-def _asked(journal: Journal, chunk: Chunk) -> Future[list[Outcome]]:
+class Asked(Struct, frozen=True):
+    """A chunk, and what becomes of it; or why it was not asked."""
+
+    chunk: Chunk
+    future: Future[list[Outcome]] | NotNow
+    beside: int = 0
+    """How many records of what was overtaken go before its asks."""
+
+
+def _asked(journal: Journal, chunk: Chunk, over: Sequence[Record]) -> Asked:
     """Ask; where too much waits already, people go first."""
     while True:
         try:
-            return journal.answer_many_later(chunk.asks, chunk.size)
+            future = journal.answer_many_later([*over, *chunk.asks], chunk.size)
         except Overloaded:
             sleep(PAUSE_SECONDS)
+        else:
+            return Asked(chunk, future, len(over))
 
 
 def _finished(
-    keeper: Keeper, asked: tuple[Chunk, Future[list[Outcome]] | NotNow] | None
+    keeper: Keeper, asked: Asked | None, overtaken: Overtaken
 ) -> tuple[NotNow | None, LineAnswers]:
     """What ends the import, if anything does, and the answers to what was asked."""
     if asked is None:
         return None, iter(())
-    chunk, future = asked
+    chunk, future = asked.chunk, asked.future
     if isinstance(future, NotNow):
         return future, answers(chunk, [not_asked(future) for _ in chunk.asks], {})
-    outcomes = settled(future.result())
+    outcomes = settled(future.result()[asked.beside :])
+    overtaken.learn(chunk.asks, outcomes)
     states: dict[tuple[str, int], str] = {}
     if moved := moved_since(one for one in outcomes if isinstance(one, Answer)):
         journal = keeper.journal

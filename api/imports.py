@@ -7,6 +7,7 @@ takes it: one that sends everything before it reads anything neither blocks nor 
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -23,6 +24,7 @@ from api.lines import (
     Import,
     Line,
     LineAnswer,
+    Overtaken,
     answers,
     not_asked,
     settled,
@@ -49,7 +51,7 @@ SPOOL_MEMORY_BYTES = 2**20
 """Answers that nobody has taken yet go to a file beyond this."""
 PIECE_BYTES = 2**16
 IDLE_SECONDS_MAX = 60.0
-"""How long a client may send nothing, or take nothing, before it is given up."""
+"""How long a client may send nothing, or after all was sent take nothing, before it is given up."""
 PAUSE_SECONDS = 0.05
 """Before an import asks again, where too much waits already: people go first."""
 
@@ -86,7 +88,8 @@ async def _admitted(keeper: Keeper, visit: Visit) -> Import:
     if given not in MEDIA_TYPES:
         shown = given[:80].decode("latin-1")
         raise UnsupportedMediaType(f"the body is {shown!r}; send {NDJSON.decode()}, in UTF-8")
-    if visit.query("tell").get("tell", "false") not in {"true", "false"}:
+    tell = visit.query("tell").get("tell", "false")
+    if tell not in {"true", "false"}:
         raise MalformedRequest("tell: true or false")
     asker = await identify(keeper, visit)
     collection = visit.segment(2)
@@ -99,7 +102,7 @@ async def _admitted(keeper: Keeper, visit: Visit) -> Import:
         )
     if asker.read_only:
         raise NotYours(f"the key of {asker.name} is for reading only")
-    return Import(lifecycle, asker, collection)
+    return Import(lifecycle, asker, collection, tell=tell == "true")
 
 
 async def _drain(receive: Receive) -> None:
@@ -114,31 +117,41 @@ async def _drain(receive: Receive) -> None:
 class Exchange:
     """One import over HTTP: three hands that wait for one another, and for the client, apart."""
 
-    def __init__(self, keeper: Keeper, coming: Import) -> None:
+    def __init__(
+        self, keeper: Keeper, coming: Import, idle_seconds: float = IDLE_SECONDS_MAX
+    ) -> None:
         """Nothing has come yet."""
         self.spool = Spool()
+        self._idle_seconds = idle_seconds
         self._keeper = keeper
         self._import = coming
         self._chunks: asyncio.Queue[Chunk | None] = asyncio.Queue(CHUNKS_AHEAD)
+        self._taking: asyncio.Timeout | None = None
+        self._all_came = False
         self._stopped: NotNow | None = None
         self._company = Company(keeper)
+        self._overtaken = Overtaken()
 
     async def hear(self, receive: Receive) -> None:
         """Make chunks of what comes; a line that breaks off with the connection is none."""
         try:
-            async for piece in _pieces(receive):
+            async for piece in _pieces(receive, self._idle_seconds):
                 for chunk in self._import.chunks(piece):
                     await self._chunks.put(chunk)
                     others = self._company.has_come()
                     self._import.at_once = FEW_LINES if others else IMPORT_ASKS_MAX
         except TimeoutError:
-            silence = f"nothing came for {IDLE_SECONDS_MAX:.0f} s: the import ends here"
+            silence = f"nothing came for {self._idle_seconds:.0f} s: the import ends here"
             await self._chunks.put(self._import.broken_off(MalformedRequest(silence)))
+        self._all_came = True
+        if self._taking is not None:
+            self._taking.reschedule(self._given_up_at())
         await self._chunks.put(None)
 
     async def ask(self) -> None:
         """Ask the journal, chunk by chunk: a chunk is decided on what those before it left."""
         while chunk := await self._chunks.get():
+            began = monotonic()
             outcomes = await self._outcomes(chunk)
             accepted = (one for one in outcomes if isinstance(one, Settled))
             states = await states_then(self._keeper, accepted)
@@ -146,6 +159,8 @@ class Exchange:
             for answer in answered:
                 self._count(answer)
             self.spool.write(b"".join(map(written, answered)))
+            await asyncio.sleep(self._company.share(monotonic() - began))
+        await self._record()
         self.spool.end()
 
     async def tell(self, send: Send, visit: Visit) -> None:
@@ -164,10 +179,17 @@ class Exchange:
             }
         )
         while piece:
-            async with asyncio.timeout(IDLE_SECONDS_MAX):
+            # Who is still sending need not read: it may be one that sends everything first.
+            until = self._given_up_at() if self._all_came else None
+            async with asyncio.timeout_at(until) as self._taking:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+            self._taking = None
             piece = await self.spool.read()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _given_up_at(self) -> float:
+        """When a client that takes nothing from now on is given up, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self._idle_seconds
 
     def _count(self, answer: LineAnswer | tuple[int, Refusal]) -> None:
         tally = self._keeper.tally
@@ -186,20 +208,30 @@ class Exchange:
         return [not_asked(self._stopped) for _ in chunk.asks] if self._stopped else []
 
     async def _asked(self, chunk: Chunk) -> list[Settled | Refusal]:
+        over = self._overtaken.take()
         while True:
             try:
-                return settled(await self._keeper.journal.answer_many(chunk.asks, chunk.size))
+                asked = self._keeper.journal.answer_many_later([*over, *chunk.asks], chunk.size)
+                outcomes = settled((await asyncio.wrap_future(asked))[len(over) :])
             except Overloaded:
                 await asyncio.sleep(PAUSE_SECONDS)
             except StorageUnavailable as refusal:
                 return [not_asked(refusal) for _ in chunk.asks]
+            else:
+                self._overtaken.learn(chunk.asks, outcomes)
+                return outcomes
+
+    async def _record(self) -> None:
+        """Record what the last chunk has overtaken."""
+        if over := self._overtaken.take():
+            await asyncio.to_thread(self._keeper.journal.record_many, over)
 
 
-async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+async def _pieces(receive: Receive, idle_seconds: float) -> AsyncIterator[bytes]:
     """The body as it comes; `TimeoutError` where nothing does."""
     more = True
     while more:
-        async with asyncio.timeout(IDLE_SECONDS_MAX):
+        async with asyncio.timeout(idle_seconds):
             message: Any = await receive()
         if message["type"] == "http.disconnect":
             return
@@ -256,7 +288,7 @@ IMPORT = Operation(
     gives=LineAnswer,
     takes=Line,
     media_type=NDJSON.decode(),
-    query={"tell": "`true`: tools are to be told of what changes. Nothing is told yet"},
+    query={"tell": "`true`: tools are told of what changes, and reactions fire; else neither"},
     refuses=(MethodNotAllowed, NotYours),
 )
 

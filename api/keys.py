@@ -10,9 +10,9 @@ from secrets import choice, token_urlsafe
 from msgspec import Struct
 
 from api.door import Keeper, Visit
-from lifecycle.asks import NOTHING, Key, Known, learn
-from lifecycle.events import Asker, Event, KeyIssued, KeyRevoked
+from lifecycle.events import Asker, Event, KeyIssued, KeyRevoked, SessionsEnded
 from lifecycle.journal import Journal, Record
+from lifecycle.known import NOTHING, Key, Known, learn
 from lifecycle.refusals import NotSignedIn
 from lifecycle.streams import key_stream
 
@@ -21,7 +21,7 @@ ID_LENGTH = 10
 KEYS_PAGE = 1000
 ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
-_KEY = re.compile(r"Bearer sk_([a-z0-9]{10})_([A-Za-z0-9_-]{20,100})")
+_KEY = re.compile(r"sk_([a-z0-9]{10})_([A-Za-z0-9_-]{20,100})")
 
 
 class IssuedKey(Struct, frozen=True):
@@ -40,16 +40,24 @@ async def identify(keeper: Keeper, visit: Visit) -> Asker:
     given = visit.headers.get(b"authorization")
     if given is None:
         raise NotSignedIn("no key was sent: `Authorization: Bearer <key>`")
-    found = _KEY.fullmatch(given.decode("latin-1"))
-    if found is None:
+    kind, _, text = given.decode("latin-1").partition(" ")
+    if kind != "Bearer" or not _KEY.fullmatch(text):
         raise NotSignedIn("the Authorization header does not hold a key: `Bearer sk_…`")
+    return (await key_named(keeper, text)).asker
+
+
+async def key_named(keeper: Keeper, text: str) -> Key:
+    """The key that this text is; `NotSignedIn` where it is none, or is not honoured."""
+    found = _KEY.fullmatch(text)
+    if found is None:
+        raise NotSignedIn("this is no key: one begins with `sk_`")
     key_id, secret = found.groups()
     state = (await keeper.journal.known(key_stream(key_id))).state
     digest = state.digest if isinstance(state, Key) else ""
     honoured = compare_digest(_digest(secret), digest)
     if not isinstance(state, Key) or not honoured or state.revoked:
         raise NotSignedIn("this key is not known here, or is not honoured any more")
-    return state.asker
+    return state
 
 
 async def identify_now(keeper: Keeper, visit: Visit) -> Asker:
@@ -94,16 +102,28 @@ def revoke(journal: Journal, key_id: str) -> bool:
     return known_before
 
 
+def end_sessions(journal: Journal, asker: Asker) -> None:
+    """Sign out whoever is signed in with the asker's key, wherever that is."""
+    assert asker.key is not None, "nobody signs in without a key"
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        honoured = isinstance(known.state, Key) and not known.state.revoked
+        return SessionsEnded(recorded_at=now, by=asker) if honoured else None
+
+    journal.record_now(Record(key_stream(asker.key), decide))
+
+
 def any_issued(journal: Journal) -> bool:
-    """Was a key ever issued? The first ones stand near the beginning of the log."""
-    topics = (KeyIssued.TOPIC,)
-    return bool(journal.recorder.select_notifications(None, 1, topics=topics))
+    """Was a key ever issued? Looked up by the names of streams, however long the log is."""
+    recorder = journal.recorder
+    first = recorder.by_stream(("key:", 0), upto=recorder.last_position(), limit=1)
+    return any(str(one.originator_id).startswith("key:") for one in first)
 
 
 def issued(journal: Journal) -> list[Key]:
     """Every key, in the order of issue; revoked ones too."""
     keys: dict[str, Known] = {}
-    position, topics = 0, (KeyIssued.TOPIC, KeyRevoked.TOPIC)
+    position, topics = 0, (KeyIssued.TOPIC, KeyRevoked.TOPIC, SessionsEnded.TOPIC)
     while page := journal.recorder.select_notifications(
         position, KEYS_PAGE, topics=topics, inclusive_of_start=False
     ):

@@ -1,12 +1,16 @@
 """The lines of an import: what each asks, and how each is answered.
 
-A line is one JSON object. Each becomes an ask of its own, under an idempotency key of its own, so
-that the same file again changes nothing: what was applied is not applied twice, and what was
-refused is not applied later, out of its order. A line that is mended is another line.
+A line is one JSON object. Each becomes an ask of its own, under an idempotency key of its own: in
+the same file again, what was applied is not applied twice, and what was refused is decided anew,
+on the lines before it as they are mended by then. Once a later line of the same case was applied,
+its time is over: it stays refused, lest it be applied out of its order.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from hashlib import blake2b
+from itertools import starmap
 from os import urandom
 from time import time
 
@@ -21,17 +25,34 @@ from api.problems import JSON, BodyTooLarge, InternalFault, MalformedRequest, bo
 from api.transitions import TransitionBody
 from lifecycle.asks import Answer, Ask, Request
 from lifecycle.case import Move, Open
-from lifecycle.events import Asker
+from lifecycle.events import Answered, Asker
 from lifecycle.fields import is_case_id, new_case_id
-from lifecycle.journal import IMPORT_ASKS_MAX, Outcome
+from lifecycle.journal import IMPORT_ASKS_MAX, Outcome, Record
+from lifecycle.known import Known
 from lifecycle.model import Lifecycle
-from lifecycle.refusals import NotNow, Refusal, StaffOnly, UnknownCase, UnknownTool
+from lifecycle.refusals import (
+    NotNow,
+    ReferenceTaken,
+    Refusal,
+    StaffOnly,
+    UnknownCase,
+    UnknownTool,
+)
+from lifecycle.refusing import RECORDED
+from lifecycle.streams import case_stream, request_stream
 
 LINE_BYTES_MAX = BODY_BYTES_MAX
 CHUNK_BYTES_MAX = 2**20
 """What the lines that are asked together may amount to; one line may be more."""
+PAUSE_TIMES = 1.0
+"""While others are at work an import rests for so many times what its last step took."""
+PAUSE_SECONDS_MAX = 0.25
 FEW_LINES = 16
 """Asked together while others are at work: a batch with them is decided in a millisecond or two."""
+REFUSED_CASES_MAX = 100_000
+"""Cases whose refused lines are kept in mind, in case that a later one is applied."""
+CHANGEABLE = (*RECORDED, ReferenceTaken, UnknownCase)
+"""Refusals that depend on where things stand; the others a line meets at any time."""
 DIGEST_BYTES = 20
 KEY_LENGTH_MAX = 255
 ENDED = b"\n"
@@ -96,14 +117,19 @@ class Chunk:
 class Import:
     """One import into one collection: makes chunks of its lines, which may come in any pieces."""
 
-    def __init__(self, lifecycle: Lifecycle, asker: Asker, source: str) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, asker: Asker, source: str, *, tell: bool = False
+    ) -> None:
         """Take who imports, and what is said as the reason where staff act and a line gives none.
+
+        The tools are told of what changes only where `tell` is set.
 
         Lines without a key are counted as long as the import lasts: 60 bytes for each.
         """
         self._lifecycle = lifecycle
         self._asker = asker
         self._reason = f"import of {source}"
+        self._quiet = not tell
         self._behalf = {
             tool: Asker(tool=tool, key=asker.key) for tool in lifecycle.declaration.tools
         }
@@ -193,6 +219,7 @@ class Import:
             id=line.id or new_case_id(int(time() * 1000), urandom(10)),
             what=what,
             request=self._request(raw, line.key),
+            quiet=self._quiet,
         )
 
     def _on_behalf(self, tool: str) -> Asker:
@@ -209,7 +236,7 @@ class Import:
     def _request(self, raw: bytes, key: str | None) -> Request:
         digest = blake2b(raw, digest_size=DIGEST_BYTES, key=self._salt).digest()
         if key is None:
-            return Request(f"import/{digest.hex()}/{self._ordinal(digest)}", "", refusals=True)
+            return Request(f"import/{digest.hex()}/{self._ordinal(digest)}", "")
         if not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
             raise MalformedRequest(f"key: 1 to {KEY_LENGTH_MAX} printable ASCII signs")
         return Request(key, digest.hex())
@@ -223,6 +250,53 @@ class Import:
         return ordinal
 
 
+class Overtaken:
+    """The refused lines of an import whose time is over, to be recorded with the next chunk."""
+
+    def __init__(self) -> None:
+        """Nothing was refused yet."""
+        self._refused: OrderedDict[str, list[tuple[Ask, Refusal]]] = OrderedDict()
+        self._over: list[Record] = []
+
+    def learn(self, asks: Sequence[Ask], outcomes: Sequence[Answer | Refusal]) -> None:
+        """Take what became of a chunk: what is applied overtakes what was refused before it."""
+        for ask, outcome in zip(asks, outcomes, strict=True):
+            if isinstance(outcome, Answer):
+                self._over += starmap(_stays_refused, self._refused.pop(ask.id, ()))
+            elif isinstance(outcome, CHANGEABLE) and ask.request and not ask.request.content:
+                self._refused.setdefault(ask.id, []).append((ask, outcome))
+        while len(self._refused) > REFUSED_CASES_MAX:
+            self._refused.popitem(last=False)
+
+    def take(self) -> list[Record]:
+        """What is to be recorded now."""
+        over, self._over = self._over, []
+        return over
+
+
+def _stays_refused(ask: Ask, refusal: Refusal) -> Record:
+    """The refusal, remembered as the answer to its line."""
+    assert ask.request is not None
+    stream = request_stream(ask.asker, ask.request.key)
+
+    def decide(known: Known, now: datetime) -> Answered | None:
+        if known.version:
+            return None
+        return Answered(
+            recorded_at=now,
+            by=ask.asker,
+            content="",
+            case=case_stream(ask.collection, ask.id),
+            version=0,
+            event_version=0,
+            status=0,
+            refused=refusal.code,
+            detail=refusal.detail,
+        )
+
+    return Record(stream, decide)
+
+
 class Company:
     """Tells whether anybody else is at work: then an import goes on in small steps."""
 
@@ -230,11 +304,17 @@ class Company:
         """Begin to watch."""
         self._keeper = keeper
         self._seen = self._heard()
+        self._here = False
 
     def has_come(self) -> bool:
         """Whether anybody asked here, or wrote from elsewhere, since this was asked last."""
         before, self._seen = self._seen, self._heard()
-        return self._seen != before
+        self._here = self._seen != before
+        return self._here
+
+    def share(self, seconds: float) -> float:
+        """How long an import that took so long for its last step leaves the machine to others."""
+        return min(seconds * PAUSE_TIMES, PAUSE_SECONDS_MAX) if self._here else 0.0
 
     def _heard(self) -> tuple[int, int]:
         journal = self._keeper.journal

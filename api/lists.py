@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api.asking import hidden_from, moment
 from api.door import Answer, Keeper, Operation, Visit, told
@@ -33,6 +34,7 @@ FILTERS: Final[Mapping[str, str]] = {
     "updated_since": "changed since (RFC 3339, as recorded), in the order of change: what changes"
     " while you read comes again at the end",
     "overdue": "`true`: their time has run out; the longest overdue first",
+    "drift": "`true`: some tool, or yours, shows something else than is true",
     "q": "holding these words in id, references or texts; the last word may only begin so",
 }
 
@@ -56,14 +58,15 @@ class Cursor(Struct, array_like=True, forbid_unknown_fields=True):
 
 async def list_cases(keeper: Keeper, visit: Visit) -> Answer:
     """A page of the cases of a collection, as far as the asker may see them."""
-    query = visit.query(*FILTERS, "drift", "limit", "cursor")
+    query = visit.query(*FILTERS, "limit", "cursor")
     limit = _limit(query.get("limit"))
     asker = await identify_now(keeper, visit)
-    lifecycle = _governing(visit.segment(2), asker, keeper)
+    lifecycle = governing(visit.segment(2), asker, keeper)
     hidden = hidden_from(asker, lifecycle)
-    wanted = _wanted(query, lifecycle, hidden, keeper)
-    digest = _digest(lifecycle, query)
-    after = _key(query["cursor"], digest) if "cursor" in query else None
+    wanted = wanted_by(query, lifecycle, hidden, keeper)
+    wanted = replace(wanted, differs=asker.tool or "")
+    digest = digest_of(lifecycle, query)
+    after = key_in(query["cursor"], digest) if "cursor" in query else None
 
     def read() -> tuple[int, Page, list[str]]:
         with keeper.store.reading() as session:
@@ -76,14 +79,15 @@ async def list_cases(keeper: Keeper, visit: Visit) -> Answer:
     return told(
         Cases(
             [case_view(row.case, lifecycle, now, hidden=hidden) for row in page.rows],
-            _cursor(digest, page.next) if page.next else None,
+            cursor_at(digest, page.next) if page.next else None,
             stale,
         ),
         position=position,
     )
 
 
-def _governing(collection: str, asker: Asker, keeper: Keeper) -> Lifecycle:
+def governing(collection: str, asker: Asker, keeper: Keeper) -> Lifecycle:
+    """The lifecycle behind a collection; `UnknownCollection`, or `NotYours` for other tools."""
     lifecycle = keeper.catalogue.lifecycles.get(collection)
     if lifecycle is None:
         there = ", ".join(keeper.catalogue.lifecycles)
@@ -99,13 +103,10 @@ def _governing(collection: str, asker: Asker, keeper: Keeper) -> Lifecycle:
     return lifecycle
 
 
-def _wanted(
+def wanted_by(
     query: Mapping[str, str], lifecycle: Lifecycle, hidden: frozenset[str], keeper: Keeper
 ) -> Wanted:
-    if "drift" in query:
-        raise MalformedRequest(
-            "drift: nothing is known of it yet; it comes with hearing what tools say"
-        )
+    """What a query asks for; `MalformedRequest` or `UnknownTool` says what can be asked."""
     entries, configurations = _with_word(query, lifecycle)
     return Wanted(
         collection=lifecycle.collection,
@@ -115,7 +116,8 @@ def _wanted(
         updated_since=moment("updated_since", query["updated_since"])
         if "updated_since" in query
         else None,
-        overdue_at=keeper.journal.clock() if _overdue(query) else None,
+        overdue_at=keeper.journal.clock() if _is_asked("overdue", query) else None,
+        differing_at=keeper.journal.clock() if _is_asked("drift", query) else None,
         words=_words(query["q"]) if "q" in query else (),
         visible=lifecycle.personal - hidden,
     )
@@ -155,10 +157,10 @@ def _with_word(
     return entries, board.configurations_with(lifecycle, tool, word)
 
 
-def _overdue(query: Mapping[str, str]) -> bool:
-    if query.get("overdue", "true") != "true":
-        raise MalformedRequest("overdue: only `true` can be asked for")
-    return "overdue" in query
+def _is_asked(name: str, query: Mapping[str, str]) -> bool:
+    if query.get(name, "true") != "true":
+        raise MalformedRequest(f"{name}: only `true` can be asked for")
+    return name in query
 
 
 def _words(given: str) -> tuple[str, ...]:
@@ -182,17 +184,19 @@ def _limit(given: str | None) -> int:
 # --- cursors ------------------------------------------------------------------------------------
 
 
-def _digest(lifecycle: Lifecycle, query: Mapping[str, str]) -> str:
+def digest_of(lifecycle: Lifecycle, query: Mapping[str, str]) -> str:
     """Which list this is: a cursor goes on in its own list only."""
     asked = [lifecycle.collection, *(query.get(name, "") for name in FILTERS)]
     return sha256("\0".join(asked).encode()).hexdigest()[:16]
 
 
-def _cursor(digest: str, key: Key) -> str:
+def cursor_at(digest: str, key: Key) -> str:
+    """Where a page of this list ended, as a text for an address."""
     return urlsafe_b64encode(msgspec.json.encode(Cursor(digest, key))).decode().rstrip("=")
 
 
-def _key(given: str, digest: str) -> Key:
+def key_in(given: str, digest: str) -> Key:
+    """Where the page before ended; `MalformedRequest` where it was a page of another list."""
     given = given[:CURSOR_LENGTH_MAX]
     try:
         text = urlsafe_b64decode(given.encode("ascii") + b"=" * (-len(given) % 4))

@@ -1,6 +1,6 @@
 """What Prometheus scrapes: counts that are kept anyway, put into its words when it asks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from litestar import Response, get
@@ -19,6 +19,7 @@ from api.door import Keeper
 from lifecycle.pulse import Histogram
 from lifecycle.refusals import StorageUnavailable
 from projections.follower import lag
+from projections.records import counts
 
 TEXT = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -51,6 +52,12 @@ class Kept(Collector):
         pulse = journal.pulse
         yield _counted("statekeeper_asks", "Asks that the journal answered.", "outcome", pulse.asks)
         yield _heard(pulse.heard)
+        yield _counted(
+            "statekeeper_bad_signatures",
+            "Webhooks that nothing proved to be a tool's.",
+            "tool",
+            door.unproven,
+        )
         yield _counted("statekeeper_refusals", "Refusals that were told.", "code", door.refusals)
         yield _counted("statekeeper_answers", "Answers over HTTP.", "status", door.answers)
         yield _counted("statekeeper_import_lines", "Lines of imports.", "outcome", door.lines)
@@ -76,6 +83,31 @@ class Kept(Collector):
             "statekeeper_ready", "1 where the log can be used.", int(journal.unavailable is None)
         )
         yield from self._followed()
+        yield from self._recorded()
+        yield from self._told()
+
+    def _recorded(self) -> Iterator[Metric]:
+        """What the lists count: all that was ever heard, and where tools differ."""
+        store = self._keeper.views
+        if store is None:
+            return
+        try:
+            with store.reading() as session:
+                heard, drift = counts(session, "messages"), counts(session, "drift")
+        except StorageUnavailable:
+            return
+        yield _sorted(
+            "statekeeper_messages_kept",
+            "Messages that were ever heard, by what they are taken for by now.",
+            ("tool", "outcome"),
+            heard,
+        )
+        yield _sorted(
+            "statekeeper_drift",
+            "Where tools and the shared state were found to differ, and what came of it.",
+            ("tool", "state"),
+            drift,
+        )
 
     def _followed(self) -> Iterator[Metric]:
         """How far the read models are behind the log; nothing where a database does not say."""
@@ -97,6 +129,25 @@ class Kept(Collector):
             behind.seconds,
         )
 
+    def _told(self) -> Iterator[Metric]:
+        """What every tool was due, and what became of it: the first is the sum of the others."""
+        book = self._keeper.book
+        if book is None:
+            return
+        try:
+            tallies = book.tallies()
+        except StorageUnavailable:
+            return
+        family = GaugeMetricFamily(
+            "statekeeper_notices",
+            "Notices by tool: those that were ever due, and what became of them.",
+            labels=["tool", "state"],
+        )
+        for tool, states in sorted(tallies.items()):
+            for state, number in states.items():
+                family.add_metric([tool, state], number)
+        yield family
+
 
 def _counted(name: str, what: str, label: str, counts: Mapping[Any, int]) -> Metric:
     family = CounterMetricFamily(name, what, labels=[label])
@@ -114,6 +165,15 @@ def _heard(counts: Mapping[tuple[str, str], int]) -> Metric:
     )
     for (tool, outcome), count in sorted(dict(counts).items()):
         family.add_metric([tool, outcome], count)
+    return family
+
+
+def _sorted(
+    name: str, what: str, labels: Sequence[str], counted: Mapping[tuple[str, str], int]
+) -> Metric:
+    family = GaugeMetricFamily(name, what, labels=labels)
+    for sort, number in counted.items():
+        family.add_metric(sort, number)
     return family
 
 

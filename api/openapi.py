@@ -26,6 +26,7 @@ from lifecycle.catalogue import Catalogue
 from lifecycle.declaration import Field
 from lifecycle.fields import ID_PATTERN
 from lifecycle.refusals import Refusal
+from lifecycle.reports import OUTCOMES
 from projections.views import CaseView, ToolView
 
 Schema = dict[str, Any]
@@ -132,6 +133,7 @@ def _operation(operation: Operation, form: Form | None, *, walked: bool) -> Sche
     described: Schema = {
         "operationId": operation.name + (form.suffix.replace(".", "_") if form else ""),
         "summary": form.summary if form else operation.summary,
+        **({"description": _sentence(operation.again)} if operation.again and not form else {}),
         "tags": [_tag(operation)],
         "parameters": [
             *_in_path(operation, walked=walked),
@@ -144,9 +146,11 @@ def _operation(operation: Operation, form: Form | None, *, walked: bool) -> Sche
         content = {"schema": _body(operation.takes, operation.media_type)}
         plainest = _PLAINEST.get(operation.media_type, operation.media_type)
         described["requestBody"] = {
-            "required": operation.media_type == "application/json",
+            "required": operation.media_type == "application/json" and not operation.bodiless,
             "content": {operation.media_type: content, plainest: {**content, "examples": asked}},
         }
+    if operation.signed:
+        described |= {"security": [], "requestBody": _DELIVERY}
     described["responses"] = {
         str(operation.status): _answer(operation, form, examples.answered(name)),
         **dict(_refused(refusals_of(operation, form), name)),
@@ -298,8 +302,17 @@ def _health() -> Schema:
 
 # --- what stands in addresses and headers -------------------------------------------------------
 
+_DELIVERY: Final = {
+    "description": "What the product sends: JSON, a form or XML; of this at most 1 MiB.",
+    "content": {"application/json": {"schema": {}}},
+}
 _PRINTABLE: Final = "^[!-~]([ -~]*[!-~])?$"
 _TIME: Final = {"type": "string", "format": "date-time"}
+
+MESSAGE: Final = "msg_o3j7ziqacoazklq4pelxskng"
+DRIFT: Final = "dft_gzpwu7i46b4ilx4moxsdbxz7"
+NOTICE: Final = "ntc_3899468123eb30c1b5805d0baa"
+"""What a message, a difference and a notice of the walk are called."""
 
 _PATH: Final[Mapping[str, tuple[Schema, str]]] = {
     "collection": ({"$ref": REF.format(name="Collection")}, "jobs"),
@@ -307,6 +320,10 @@ _PATH: Final[Mapping[str, tuple[Schema, str]]] = {
     "tool": ({"$ref": REF.format(name="ToolId")}, "crm"),
     "name": ({"$ref": REF.format(name="LifecycleId")}, "field_service"),
     "ref": ({"type": "string", "maxLength": 200, "pattern": _PRINTABLE}, "9876543"),
+    "message": ({"type": "string", "pattern": "^msg_[a-z2-7]{24}$"}, MESSAGE),
+    "drift": ({"type": "string", "pattern": "^dft_[a-z2-7]{24}$"}, DRIFT),
+    "notice": ({"type": "string", "pattern": "^ntc_[0-9a-f]{26}$"}, NOTICE),
+    "token": ({"type": "string", "minLength": 16, "maxLength": 200}, "3f9c0d7e5a1b4c68"),
 }
 """Part of an address → what it may be, and what it is on the walk."""
 
@@ -325,6 +342,13 @@ _QUERY: Final[Mapping[str, Schema]] = {
     "word": {"type": "string"},
     "updated_since": _TIME,
     "overdue": {"const": "true"},
+    "outcome": {"enum": list(OUTCOMES)},
+    "why": {"type": "string", "maxLength": 200},
+    "id": {"$ref": REF.format(name="CaseId")},
+    "collection": {"$ref": REF.format(name="Collection")},
+    "since": _TIME,
+    "until": _TIME,
+    "drift": {"const": "true"},
     "q": {"type": "string", "minLength": 1, "maxLength": 200},
     "limit": {"type": "integer", "minimum": 1, "maximum": 500},
     "cursor": {"type": "string"},

@@ -46,6 +46,13 @@ class MethodNotAllowed(Refusal):
     title = "Method not allowed"
 
 
+class BadSignature(Refusal):
+    """Nothing proves that a webhook comes from the tool that it says."""
+
+    code = "bad-signature"
+    title = "Bad signature"
+
+
 class InternalFault(Refusal):
     """We are wrong; the log has the fault under the request's id."""
 
@@ -65,6 +72,7 @@ STATUS: dict[type[Refusal], int] = {
     MethodNotAllowed: 405,
     InternalFault: 500,
     refusals.NotSignedIn: 401,
+    BadSignature: 401,
     refusals.StaffOnly: 403,
     refusals.NotYours: 403,
     refusals.IdempotencyKeyReused: 422,
@@ -73,6 +81,7 @@ STATUS: dict[type[Refusal], int] = {
     refusals.UnknownCase: 404,
     refusals.UnknownReference: 404,
     refusals.UnknownVersion: 404,
+    refusals.NotThere: 404,
     refusals.UnknownTransition: 422,
     refusals.VersionMoved: 412,
     refusals.TransitionNotOpen: 409,
@@ -128,6 +137,8 @@ def headers_of(refusal: Refusal) -> list[tuple[bytes, bytes]]:
             return [(b"retry-after", str(refusal.retry_after_seconds).encode())]
         case refusals.NotSignedIn():
             return [(b"www-authenticate", b'Bearer realm="statekeeper"')]
+        case BadSignature():
+            return [(b"www-authenticate", b'Signature realm="statekeeper"')]
         case MethodNotAllowed(facts={"allowed": list(allowed)}):
             return [(b"allow", ", ".join(allowed).encode())]
     return NO_HEADERS

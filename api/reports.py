@@ -14,8 +14,9 @@ from api.keys import identify
 from api.problems import MalformedRequest
 from lifecycle import fields, refusals
 from lifecycle.asks import Taken
-from lifecycle.hearing import Hear
+from lifecycle.messages import Hear
 from lifecycle.reports import Report
+from lifecycle.streams import message_id
 
 FIELDS_MAX = 200
 """Fields that one report may name."""
@@ -51,7 +52,7 @@ class ReportAnswer(Struct, omit_defaults=True):
     outcome: str
     """One of duplicate, parked, ignored, stale, agrees, echo, applied, early, drift."""
     message: str
-    """Names it in the log."""
+    """Its id: `/v1/messages/{message}` shows it."""
     reason: str | None = None
     """Why it was parked or ignored, or not taken."""
     collection: str | None = None
@@ -101,7 +102,7 @@ def _answer(taken: Taken) -> ReportAnswer:
     collection, _, case_id = (message.case or "").partition("/")
     return ReportAnswer(
         outcome=taken.name,
-        message=taken.stream.removeprefix("message:"),
+        message=message_id(taken.stream),
         reason=None if again else heard.why or None,
         collection=collection or None,
         id=case_id or None,

@@ -17,12 +17,14 @@ import uvicorn
 
 from api.app import application
 from api.door import Keeper
+from api.fetching import Fetcher
 from api.keys import any_issued, issue
 from api.logs import configure
 from api.settings import Settings
 from lifecycle.adoption import adopt
 from lifecycle.catalogue import load
 from lifecycle.opening import open_journal
+from projections.book import open_book
 from projections.live import Live
 from projections.store import open_store
 
@@ -51,7 +53,16 @@ def run(settings: Settings) -> None:
         journal.recorder.hold_for_service()
         adopt(journal, catalogue.lifecycles.values())
         store = open_store(settings.database, catalogue.lifecycles)
-        keeper = Keeper(journal, catalogue, views=store)
+        book = open_book(settings.database)
+        keeper = Keeper(
+            journal,
+            catalogue,
+            views=store,
+            book=book,
+            environment=dict(os.environ),
+            public_url=settings.public_url,
+            fetcher=Fetcher(os.environ),
+        )
         for line in _first_words(keeper, settings):
             click.echo(line)
         config = uvicorn.Config(
@@ -65,7 +76,7 @@ def run(settings: Settings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=30,
         )
-        with closing(store), Worker(settings) if settings.worker else nullcontext():
+        with closing(store), closing(book), Worker(settings) if settings.worker else nullcontext():
             Server(config, keeper.live).run(sockets=[claimed])
     finally:
         journal.stop()

@@ -27,8 +27,13 @@ class Settings(Struct, frozen=True):
 
     Without one, SQLite gets a file beside the database, and PostgreSQL keeps one in the database.
     """
+    public_url: str | None = None
+    """Where products find this service (`STATEKEEPER_PUBLIC_URL`): some sign the address too."""
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error` (`STATEKEEPER_LOG_LEVEL`)."""
+    alerts: str | None = None
+    """How stewards are told that a connection fails (`STATEKEEPER_ALERTS`): `smtp://…?from=address`,
+    `smtps://…` or `https://…`, which is signed where `STATEKEEPER_ALERTS_SECRET` is set."""
     worker: bool = True
     """Does `serve` run a worker too? Else one has to run beside it (`serve --no-worker`)."""
 
@@ -41,7 +46,9 @@ def settings(environment: Mapping[str, str], **flags: object) -> Settings:
         "host": environment.get("STATEKEEPER_HOST"),
         "port": environment.get("STATEKEEPER_PORT"),
         "master_key": environment.get("STATEKEEPER_MASTER_KEY"),
+        "public_url": environment.get("STATEKEEPER_PUBLIC_URL"),
         "log_level": environment.get("STATEKEEPER_LOG_LEVEL"),
+        "alerts": environment.get("STATEKEEPER_ALERTS"),
     }
     given = {name: value for name, value in {**named, **_given(flags)}.items() if value != ""}
     given = _given(given)
@@ -51,6 +58,13 @@ def settings(environment: Mapping[str, str], **flags: object) -> Settings:
         given["port"] = _port(str(given["port"]))
     if given.get("log_level", LOG_LEVELS[0]) not in LOG_LEVELS:
         raise ValueError(f"STATEKEEPER_LOG_LEVEL is one of {', '.join(LOG_LEVELS)}")
+    public_url = str(given.get("public_url", "https://")).lower()
+    if not public_url.startswith(("https://", "http://")):
+        raise ValueError("STATEKEEPER_PUBLIC_URL begins with https:// (or http://)")
+    if given.get("alerts"):
+        from projections.alerts import route
+
+        route(environment)  # says what is wrong with it, before anybody relies on it
     return Settings(**given)  # type: ignore[arg-type]  # checked when it is built
 
 

@@ -5,6 +5,7 @@ begins: a service may run and write meanwhile. What is kept in memory is one pag
 to other streams, whatever the number of cases.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -13,9 +14,7 @@ from typing import Final, TypeVar
 
 from eventsourcing.persistence import Notification
 from msgspec import Struct
-from msgspec.structs import replace
 
-from lifecycle.asks import NOTHING, Known, learn
 from lifecycle.case import Case
 from lifecycle.events import (
     ERASED,
@@ -24,26 +23,37 @@ from lifecycle.events import (
     ClaimMade,
     DefinitionAdopted,
     DefinitionMark,
+    DriftFound,
     Entry,
     Erased,
     Event,
+    FlowFailing,
+    FlowStopped,
     Heard,
     KeyIssued,
+    MessagesLetGo,
+    NoticeDue,
     Parked,
+    ReactionPlanned,
     ReferenceHeld,
     Refused,
     Reported,
     Valued,
 )
 from lifecycle.journal import Journal
+from lifecycle.known import NOTHING, Known, learn
 from lifecycle.mapper import SEALED, EntryMapper, encode
 from lifecycle.streams import reference_stream
 from lifecycle.vault import WrongMasterKey
 from projections import tables
 from projections.board import OnBoard, as_kept, on_board
+from projections.drift import Drift
+from projections.messages import DUPLICATE, Messages
+from projections.notices import Notices
+from projections.records import Sort, counts
 from projections.store import Store
 
-BEGINNINGS: Final[Mapping[str, type[Event]]] = {
+BEGINNINGS: Final[Mapping[str, type[Event] | tuple[type[Event], ...]]] = {
     "case": CaseOpened,
     "refusals": Refused,
     "reference": ReferenceHeld,
@@ -52,8 +62,11 @@ BEGINNINGS: Final[Mapping[str, type[Event]]] = {
     "definition": DefinitionAdopted,
     "message": Heard,
     "parked": Parked,
-    "mirror": Reported,
+    "unfetched": Parked,
+    "mirror": (Reported, NoticeDue, ReactionPlanned, DriftFound),
     "claims": ClaimMade,
+    "flow": (FlowFailing, FlowStopped),
+    "retention": MessagesLetGo,
 }
 """What a stream of each kind has to begin with."""
 PART = 1000
@@ -62,6 +75,8 @@ PROBLEMS_MAX = 1000
 """Problems that are told one by one; all are counted."""
 CATCH_UP_SECONDS_MAX = 10.0
 """How long read models that are behind are waited for."""
+STILL_SECONDS_MAX = 1.0
+"""The same where they come no further: no worker runs."""
 
 Place = tuple[str, int]
 """A stream and a version in it."""
@@ -88,6 +103,12 @@ class Report(Struct):
     cases: int = 0
     keys: int = 0
     """Of the vault."""
+    heard: int = 0
+    """Messages, each time that one came; the sum of `outcomes`."""
+    outcomes: dict[str, int] = {}
+    due: int = 0
+    """Notices that ever were due; the sum of `notices`."""
+    notices: dict[str, int] = {}
     on_board: int = 0
     """Cases whose row was compared; those that went on meanwhile are not."""
     behind: int = 0
@@ -103,6 +124,8 @@ def verify(journal: Journal, store: Store | None, tell: Tell) -> Report:
     verifying = Verifying(journal, store)
     verifying.read(tell)
     verifying.find_strays()
+    verifying.find_keys()
+    verifying.conserve()
     verifying.look_into_vault()
     verifying.report.seconds = perf_counter() - started
     return verifying.report
@@ -121,10 +144,14 @@ class Verifying:
         self._followed = self._caught_up()
         self._marks: set[tuple[str, DefinitionMark]] = set()
         self._held = self._right = 0
+        self._counted: dict[str, Counter[Sort]] = {
+            one.name: Counter() for one in (Messages, Notices, Drift)
+        }
         # What the streams of one page say of other streams.
         self._needed: dict[Place, str] = {}
         self._references: dict[str, str] = {}
-        self._keyless: list[str] = []
+        self._keyless: dict[str, int] = {}
+        self._keyed: dict[str, int] = {}
         self._cases: dict[tuple[str, str], tuple[int, Case]] = {}
 
     # --- reading
@@ -209,8 +236,56 @@ class Verifying:
                 self._needed[case, version] = name
             case str() if kind == "reference":
                 self._held += 1
+        if kind in {"message", "mirror"}:
+            self._count(kind, name, entries)
+            self._account_for_key(stored, entries)
         if kind == "refusals":
             self._needed[f"case:{name.partition(':')[2]}", 1] = name
+
+    def _count(self, kind: str, name: str, entries: Sequence[Entry]) -> None:
+        """What was heard, and what tools are due, by what has become of each."""
+        for model in (Messages(),) if kind == "message" else (Notices(), Drift()):
+            try:
+                self._counted[model.name].update(model.counted(entries))
+            except Exception as no:  # noqa: BLE001 - whatever keeps it from being counted is told
+                self._wrong(name, f"it cannot be counted among the {model.name}: {_said(no)}")
+        for entry in entries:
+            if isinstance(entry.event, Heard):
+                self.report.heard += 1
+            elif isinstance(entry.event, NoticeDue):
+                self.report.due += 1
+
+    def conserve(self) -> None:
+        """Everything heard has one outcome, everything due one state; the lists count the same."""
+        heard, told = self._counted[Messages.name], self._counted[Notices.name]
+        again = sum(number for (_, outcome), number in heard.items() if outcome == DUPLICATE)
+        self.report.heard += again
+        self.report.outcomes = dict(_by_name(heard))
+        self.report.notices = dict(_by_name(told))
+        for name, here, there in (
+            ("messages", self.report.heard, heard.total()),
+            ("notices", self.report.due, told.total()),
+        ):
+            if here != there:
+                self._wrong(name, f"{here:,} stand in the log, {there:,} have an end or wait")
+        self._compare_counts()
+
+    def _compare_counts(self) -> None:
+        """Where the lists have come exactly as far as what was looked at, they count the same."""
+        if self._store is None:
+            return
+        with self._store.reading() as session:
+            if session.rows(tables.SELECT_FOLLOWED)[0][0] != self.report.position:
+                return
+            for model, counted in self._counted.items():
+                listed = counts(session, model)
+                for sort in sorted({*listed, *(one for one, number in counted.items() if number)}):
+                    if listed.get(sort, 0) != counted[sort]:
+                        self._wrong(
+                            f"{model} of {sort[0]}",
+                            f"the log has {counted[sort]:,} {sort[1]}, the list"
+                            f" {listed.get(sort, 0):,}",
+                        )
 
     def _look_at_case(
         self, name: str, stored: Sequence[Notification], entries: Sequence[Entry], case: Case
@@ -246,7 +321,7 @@ class Verifying:
             elif entry.version > erased and not readable and not self._went_on(name):
                 self._wrong(name, f"version {entry.version} cannot be read: its key is gone")
         if erased and not any(entry.version > erased for entry in sealed):
-            self._keyless.append(name)
+            self._keyless[name] = entries[erased - 1].position
 
     # --- what streams say of others
 
@@ -280,11 +355,24 @@ class Verifying:
         self._references.clear()
 
     def _ask_vault(self) -> None:
-        for part in _parts(self._keyless):
+        for part in _parts(list(self._keyless)):
             for name in self._recorder.wrapped_keys(part):
                 if not self._went_on(name):
-                    self._wrong(name, "it was erased, and its key is still in the vault")
+                    self._keyed[name] = self._keyless[name]
         self._keyless.clear()
+
+    def _account_for_key(self, stored: Sequence[Notification], entries: Sequence[Entry]) -> None:
+        """A case that was erased has a key again where something about it was sealed since."""
+        for one, entry in zip(stored, entries, strict=True):
+            case = f"case:{getattr(entry.event, 'case', None)}"
+            for erased in (self._keyless, self._keyed) if SEALED in one.state else ():
+                if one.id > erased.get(case, self.report.position):
+                    del erased[case]
+
+    def find_keys(self) -> None:
+        """Name the keys of erased cases that nothing since then accounts for."""
+        for name in self._keyed:
+            self._wrong(name, "it was erased, and its key is still in the vault")
 
     def find_strays(self) -> None:
         """Name references that are held by cases that do not know of them.
@@ -326,9 +414,13 @@ class Verifying:
         if self._store is None:
             return 0
         position = self._store.position()
-        until = monotonic() + (CATCH_UP_SECONDS_MAX if position else 0.0)
-        while (position := self._store.position()) < self.report.position and monotonic() < until:
+        moved = began = monotonic() if position else 0.0
+        while position < self.report.position and monotonic() < min(
+            began + CATCH_UP_SECONDS_MAX, moved + STILL_SECONDS_MAX
+        ):
             sleep(0.05)
+            before, position = position, self._store.position()
+            moved = monotonic() if position > before else moved
         self.report.behind = max(0, self.report.position - position)
         return position
 
@@ -351,7 +443,6 @@ class Verifying:
         elif row.case.position <= case.position:
             self.report.on_board += 1
             case = as_kept(case)
-            case = replace(case, entered=row.case.entered)  # which the board has no use for
             if (row.opened, row.case) != (opened, case):
                 differing = [
                     name
@@ -432,6 +523,18 @@ def _said(no: Exception) -> str:
     return " ".join(f"{type(no).__name__}: {no}".split())[:300]
 
 
+def _by_name(counted: Counter[Sort]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (_, name), number in counted.items():
+        found[name] += number
+    return found
+
+
+def _sum(counted: Mapping[str, int]) -> str:
+    parts = " + ".join(f"{number:,} {name}" for name, number in sorted(counted.items()) if number)
+    return parts or "nothing"
+
+
 def report_lines(report: Report) -> Iterator[str]:
     """The report for people."""
     yield from (f"{problem.where}: {problem.what}" for problem in report.problems)
@@ -443,5 +546,10 @@ def report_lines(report: Report) -> Iterator[str]:
         f" {report.streams:,} streams, {report.cases:,} cases, {report.keys:,} keys,"
         f" {report.on_board:,} rows of the board ({report.seconds:.1f} s)"
     )
+    if report.heard or report.due:
+        yield f"heard {report.heard:,} = {_sum(report.outcomes)}"
+        yield f"due {report.due:,} = {_sum(report.notices)}"
+    if report.cases and not report.on_board and not report.behind:
+        yield "no lists are here that could be compared with the log"
     if report.behind:
         yield f"the read models are {report.behind:,} events behind: is a worker running?"

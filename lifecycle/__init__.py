@@ -9,9 +9,15 @@
   calls a state.
 - `model` is one adopted declaration with all that is derived from it.
 - `case` is one job or client: deciding, purely, and evolving.
-- `mirror` is what one tool says of a case, `reports` what a report means: its outcome.
-- `hearing` takes a message in with all that it causes, and decides again what came too early.
-- `asks` is what one ask makes of everything known: the events it causes, and the answer.
+- `mirror` is what one tool says of a case and was told, `reports` what a report means: its outcome;
+  `notices` is what a change makes due to which tool.
+- `drift` is where a tool and the shared state differ, and how that ends.
+- `messages` is what is heard and what it is about; `hearing` takes one in with all that it causes,
+  and decides again what came too early.
+- `known` is what a stream amounts to, `asks` what can be asked; `settling` decides an ask: the
+  events it causes and the answer, or a no, of which `refusing` keeps what is to stand.
+- `telling` is what becomes of a notice: decided on its stream, by whoever carries it; `signing` and
+  `writing` are how it is sent.
 - `definition` and `connectors` read a business's files; `checks` finds all that is wrong in them,
   with `scope` for what their names can mean, `conditions` for those of transitions, and `coverage`
   for where cases can come.

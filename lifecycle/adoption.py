@@ -10,7 +10,6 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from lifecycle.asks import Known
 from lifecycle.case import Case
 from lifecycle.chart import Configuration
 from lifecycle.definition import read
@@ -25,6 +24,7 @@ from lifecycle.events import (
     Valued,
 )
 from lifecycle.journal import Journal, Record
+from lifecycle.known import Known
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import BadDefinition, Problem
 from lifecycle.streams import definition_stream

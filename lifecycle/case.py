@@ -58,6 +58,8 @@ class Entered(Struct, frozen=True):
     time: datetime
     by: str
     """The tool's id or the person's name."""
+    opening: bool = False
+    """Whether the case began there: that overrules nobody, however early they saw something."""
 
 
 class Case(Struct, frozen=True):
@@ -477,15 +479,18 @@ def _next_automatic(
 
 
 def steps(
-    case: Case, tool: str, known: Mapping[str, Value], lifecycle: Lifecycle
+    case: Case, tool: str | None, known: Mapping[str, Value], lifecycle: Lifecycle
 ) -> Iterator[tuple[str, Configuration]]:
-    """Every transition that this tool could make now, knowing these facts, and where it leads."""
+    """Every transition that this tool could make now, knowing these facts, and where it leads.
+
+    Without a tool those that the steward could make.
+    """
     chart = lifecycle.chart
     for name in dict.fromkeys(chart.rows[row].name for row in chart.open_rows(case.states)):
         lead, _ = _lead(case, name, _rows_named(case, name, lifecycle), known, lifecycle)
         if (
             lead is not None
-            and tool in lifecycle.ownership.makers[lead.row]
+            and (tool is None or tool in lifecycle.ownership.makers[lead.row])
             and not _missing(lead.row, known, lifecycle)
         ):
             yield name, lead.configuration
@@ -563,6 +568,7 @@ def evolve(case: Case | None, entry: Entry) -> Case | None:
 
 
 def _begun(entry: Entry, event: CaseOpened) -> Case:
+    begins = not isinstance(event, CaseAdopted)
     collection, _, case_id = entry.stream.partition(":")[2].partition("/")
     return Case(
         collection=collection,
@@ -577,7 +583,7 @@ def _begun(entry: Entry, event: CaseOpened) -> Case:
         personal=frozenset(event.personal),
         references=event.references,
         position=entry.position,
-        entered=dict.fromkeys(event.to, Entered(event.time, event.by.name)),
+        entered=dict.fromkeys(event.to, Entered(event.time, event.by.name, opening=begins)),
     )
 
 

@@ -25,7 +25,7 @@ from lifecycle.scope import Problems, Scope
 
 RESERVED_COLLECTIONS: Final = frozenset(
     {"tools", "messages", "drift", "notices", "events", "promises", "lifecycles", "problems"}
-    | {"schema", "health", "metrics", "static", "map", "sign-in"}
+    | {"schema", "health", "metrics", "static", "map", "sign-in", "live"}
 )
 """First parts of our own addresses."""
 
@@ -437,8 +437,11 @@ def _webhook(scope: Scope, path: str, flow: Flow) -> Problems:
             yield scope.problem(f"{path}.url", f"{_variable(flow.url)} is not set", warning=True)
     if flow.direction == "out" and writes:
         return
-    if connector and connector.signature and connector.signature.none and flow.direction == "in":
-        return
+    if flow.direction == "in" and connector and connector.fetch:
+        for variable in connector.fetch.variables:
+            if not scope.environment.get(variable):
+                message = f"{variable} is not set, by which its records are fetched"
+                yield scope.problem(path, message, warning=True)
     secret = flow.secret or f"env:STATEKEEPER_{flow.tool.upper()}_SECRET"
     if not scope.environment.get(_variable(secret)):
         at = f"{path}.secret" if flow.secret else path

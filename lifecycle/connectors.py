@@ -4,7 +4,6 @@ Here it is only read. Expressions (JMESPath) and templates stay text, but each i
 hears and tells evaluates them, within bounds, and finds none that cannot be.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal
 
@@ -12,7 +11,7 @@ from msgspec import Meta, Struct
 
 from lifecycle.declaration import Duration
 from lifecycle.definition import Marks, listed, near, read_as
-from lifecycle.expressions import NotAnExpression, Place, check, pieces
+from lifecycle.expressions import NotAnExpression, Place, check, environment_variable, pieces
 from lifecycle.readings import is_zone
 from lifecycle.refusals import BadDefinition, Problem
 
@@ -97,8 +96,9 @@ class Handshake(Struct, frozen=True, forbid_unknown_fields=True):
 class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
     """How to ask for the record that a webhook only names (REST or GraphQL).
 
-    In `url`, `headers` and `body` stand {JMESPath} of the message and {env:NAME}. What comes back
-    takes its place beside the message as `record`, where the other expressions find it.
+    In `url`, `headers` and `body` stand {JMESPath} of the message and {env:NAME}; where no header
+    is an Authorization, `STATEKEEPER_<TOOL>_TOKEN` is sent as `Bearer`. What comes back takes its
+    place beside the message as `record`, where the other expressions find it.
     """
 
     url: str
@@ -107,6 +107,20 @@ class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
     body: str | None = None
     record: str = "@"
     """JMESPath to the record in what is answered."""
+    within: Duration | None = None
+    """How long an answer may take; five seconds where nothing is said."""
+
+    @property
+    def variables(self) -> list[str]:
+        """What has to be set in the environment."""
+        places = (
+            piece
+            for template in (self.url, *self.headers.values(), self.body or "")
+            for piece in pieces(template)
+            if isinstance(piece, Place)
+        )
+        named = (environment_variable(place) for place in places)
+        return list(dict.fromkeys(name for name in named if name))
 
 
 class Write(Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +166,8 @@ class Export(Struct, frozen=True, forbid_unknown_fields=True):
 
     ref: Headings
     """The product's own id of the record."""
+    numbered: bool = False
+    """`ref` is a number that people see, and the product sends another id: nothing to refer by."""
     status: dict[str, Headings] = {}
     """The tool's status field → the column that shows it."""
     words: dict[str, str] = {}
@@ -176,12 +192,17 @@ class Export(Struct, frozen=True, forbid_unknown_fields=True):
     """What the job is worth."""
     currency: Headings = ()
     references: dict[str, Headings] = {}
-    """Tool, or connector of a tool → columns that hold that tool's own id."""
+    """Tool, or connector of a tool → columns that hold that tool's own id; `quickbooks:invoice`
+    where it is the id of one kind of record only."""
     match: tuple[Literal["email", "phone"], ...] = ("email", "phone")
     """The keys that tell customers apart here; one that many share, such as the phone of an
     office, is better left out."""
     fields: dict[str, Headings] = {}
     """Canonical field → its column."""
+    lines: bool = False
+    """Whether a record may take several rows, one for each of its lines: the first one counts."""
+    of_kind: dict[str, tuple[str, ...]] = {}
+    """Canonical field → the kinds of record that hold it, where not all in the file do."""
     columns: dict[str, Column] = {}
     """Further columns that conditions name."""
     currency_unnamed: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] | None = None
@@ -218,8 +239,13 @@ class Connector(Struct, frozen=True, forbid_unknown_fields=True):
     """JMESPath, or a literal in quotes."""
     word: str | None = None
     """JMESPath to the word in the status field."""
-    fields: dict[str, str | Amount] = {}
-    """Canonical field → JMESPath; what finds nothing is not said."""
+    fields: dict[str, str | Amount] | str = {}
+    """Canonical field → JMESPath, what finds nothing is not said; or JMESPath to an object that is
+    written under our own names already."""
+    collection: str | None = None
+    """JMESPath to the collection that it is about, where a product knows of ours."""
+    case: str | None = None
+    """JMESPath to our own id of the case, likewise, in place of `ref`."""
     zone: str | None = None
     """The time zone in which its moments are days, such as America/Denver; as written if absent."""
     answer: Answer = Answer()
@@ -304,6 +330,8 @@ def _expressions(connector: Connector) -> Iterator[tuple[str, str]]:
         "ref": connector.ref,
         "status_field": connector.status_field,
         "word": connector.word,
+        "collection": connector.collection,
+        "case": connector.case,
         "signature.body": connector.signature.body if connector.signature else None,
         "handshake.body": connector.handshake.body if connector.handshake else None,
         "fetch.record": connector.fetch.record if connector.fetch else None,
@@ -313,13 +341,19 @@ def _expressions(connector: Connector) -> Iterator[tuple[str, str]]:
             said["id"] = connector.id
         case tuple():
             said |= {f"id[{index}]": part for index, part in enumerate(connector.id)}
-    for name, field in connector.fields.items():
+    if isinstance(connector.fields, str):
+        said["fields"] = connector.fields
+    for name, field in _fields(connector).items():
         if isinstance(field, str):
             said[f"fields.{name}"] = field
         else:
             said[f"fields.{name}.amount"] = field.amount
             said[f"fields.{name}.currency"] = field.currency
     yield from ((path, expression) for path, expression in said.items() if expression is not None)
+
+
+def _fields(connector: Connector) -> Mapping[str, str | Amount]:
+    return {} if isinstance(connector.fields, str) else connector.fields
 
 
 def _templates(connector: Connector) -> Iterator[tuple[str, str]]:
@@ -349,11 +383,8 @@ def _filled(path: str, template: str, marks: Marks) -> Iterator[Problem]:
         yield marks.problem(path, str(exc))
         return
     for part in parts:
-        if isinstance(part, Place) and not re.fullmatch(_ENVIRONMENT, part.expression):
+        if isinstance(part, Place) and not environment_variable(part):
             yield from _tried(path, part.expression, marks)
-
-
-_ENVIRONMENT: Final = r"env:[A-Z][A-Z0-9_]*"
 
 
 def _one_of(path: str, places: Mapping[str, object], marks: Marks) -> Iterator[Problem]:

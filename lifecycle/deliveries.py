@@ -26,6 +26,8 @@ NAME_LENGTH_MAX: Final = 200
 """The longest kind, reference or name of a status field, in characters."""
 WORD_LENGTH_MAX: Final = 500
 """The longest word."""
+FIELDS_MAX: Final = 200
+"""How many fields one message may carry under our own names."""
 REPLY_LENGTH_MAX: Final = 4_096
 """The longest introduction that is given back, in characters."""
 
@@ -56,6 +58,9 @@ class Message(Struct, frozen=True):
     word: str | None
     fields: Mapping[str, JSON]
     """Canonical field → value as the product writes it; money already `1250.00 USD`."""
+    collection: str | None
+    """The collection and our own id of the case, of a product that knows them."""
+    case: str | None
     needs_fetch: bool
     """It only names a record, which has to be asked for."""
     unread: Mapping[str, str] = {}
@@ -87,7 +92,7 @@ def understand(
     ]
     greeting = _greeting(connector, headers, query, content)
     if greeting is not None:
-        messages = [one for one in messages if one.ref or one.word or one.fields]
+        messages = [one for one in messages if one.ref or one.case or one.word or one.fields]
     messages.sort(key=lambda one: one.occurred_at or received_at)
     return Delivery(tuple(messages), greeting or _answer(connector), received_at)
 
@@ -106,6 +111,16 @@ def introduced(connector: Connector, *, headers: Pairs, query: Pairs, body: byte
         except NotUnderstood:
             return None
     return _greeting(connector, headers, query, content)
+
+
+def named(connector: Connector, content: bytes) -> Message:
+    """Read a single message again, by what was kept of it; raises `NotUnderstood`."""
+    return _message(connector, decoded(content), None)
+
+
+def kept(message: Message) -> bytes:
+    """Give what is to be kept of one message among several, or of one that is not whole yet."""
+    return _ENCODER.encode(message.content)
 
 
 def completed(connector: Connector, message: Message, answer: JSON) -> Message:
@@ -157,7 +172,11 @@ def _message(connector: Connector, content: JSON, header_id: str | None) -> Mess
     time = reader.value("occurred_at", connector.occurred_at)
     occurred_at = None if time is None else reader.read("occurred_at", lambda: moment(time))
     fields = reader.fields(connector.fields)
-    says = (kind, ref, field, word, fields, occurred_at)
+    collection = reader.name("collection", connector.collection)
+    case = reader.name("case", connector.case)
+    says: tuple[object, ...] = (kind, ref, field, word, fields, occurred_at)
+    if case or collection:
+        says = (*says, collection, case)
     return Message(
         event_id=header_id or reader.event_id(connector.id),
         digest=_digest(says),
@@ -167,6 +186,8 @@ def _message(connector: Connector, content: JSON, header_id: str | None) -> Mess
         status_field=field,
         word=word,
         fields=fields,
+        collection=collection,
+        case=case,
         needs_fetch=connector.fetch is not None and bool(ref) and word is None and not fields,
         unread=reader.unread,
         content=content,
@@ -224,8 +245,10 @@ class _Reader:
             return None
         return text
 
-    def fields(self, wanted: Mapping[str, str | Amount]) -> dict[str, JSON]:
+    def fields(self, wanted: Mapping[str, str | Amount] | str) -> dict[str, JSON]:
         """Give the canonical fields that the message carries."""
+        if isinstance(wanted, str):
+            return self._named(wanted)
         found = {
             name: self.value(f"fields.{name}", how)
             if isinstance(how, str)
@@ -233,6 +256,15 @@ class _Reader:
             for name, how in wanted.items()
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def _named(self, wanted: str) -> dict[str, JSON]:
+        said = self.value("fields", wanted)
+        if said is None:
+            return {}
+        if not isinstance(said, dict) or len(said) > FIELDS_MAX:
+            self.unread["fields"] = f"not an object of at most {FIELDS_MAX} fields"
+            return {}
+        return {name: value for name, value in said.items() if _FIELD.fullmatch(name)}
 
     def _money(self, part: str, how: Amount) -> str | None:
         amount = self.value(part, how.amount)
@@ -248,8 +280,11 @@ class _Reader:
         forgotten, and the names of streams are not.
         """
         if isinstance(wanted, str):
-            text = written(self.value("id", wanted))
-            return None if text is None else _id(text)
+            found = self.value("id", wanted)
+            text = written(found)
+            if text is None:
+                return _digest(found) if found else None
+            return _id(text)
         if not isinstance(wanted, tuple):
             return None
         parts = [self.value("id", part) for part in wanted]
@@ -318,6 +353,7 @@ _SAFE: Final = ("X-Content-Type-Options", "nosniff")
 _PLAIN: Final = (("Content-Type", "text/plain; charset=utf-8"), _SAFE)
 _JSON: Final = (("Content-Type", "application/json"), _SAFE)
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic", decimal_format="number")
+_FIELD: Final = re.compile(r"[a-z][a-z0-9_]{0,79}")
 _ID: Final = re.compile(r"[!-~]{1,128}")
 _HEADER_VALUE: Final = re.compile(r"[ -~]+")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

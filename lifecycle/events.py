@@ -195,13 +195,22 @@ class Refused(Event, frozen=True, kw_only=True, omit_defaults=True):
     times: int = 1
     """How often the very same was refused so far, while the case stood at this version.
 
-    Written for each of the first ten, then for every tenth, past a hundred for every hundredth.
+    Written as often as `is_worth_recording` says.
     """
 
     @property
     def happened_at(self) -> datetime:
         """When it was tried."""
         return self.claimed_at or self.recorded_at
+
+
+def is_worth_recording(times: int) -> bool:
+    """Whether what is repeated is written: each of the first ten times, then every tenth.
+
+    Past a hundred it is every hundredth, and so on.
+    """
+    step: int = 10 ** (len(str(times)) - 1)
+    return times % step == 0
 
 
 class ReferenceHeld(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -254,6 +263,12 @@ class KeyRevoked(Event, frozen=True, kw_only=True, omit_defaults=True):
     TOPIC = "key.revoked.v1"
 
 
+class SessionsEnded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Whoever was signed in with a key is so no more, anywhere; the key itself is honoured."""
+
+    TOPIC = "key.sessions-ended.v1"
+
+
 class Heard(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A tool said something; stands in a stream of its own, with what it was taken to mean."""
 
@@ -278,6 +293,14 @@ class Heard(Event, frozen=True, kw_only=True, omit_defaults=True):
     fields: dict[str, Value] = {}
     personal: dict[str, Value] = {}
     """Personal values, only while the message is parked; else they stand with the case."""
+    raw: bytes = b""
+    """As it came; sealed when it is stored, and opened only for who asks (`EntryMapper.raw`)."""
+    raw_length: int = 0
+    """How many bytes came, where they are kept."""
+    assumed: bool = False
+    """The collection was not said: it is the likeliest of those in which the tool stands."""
+    unread: tuple[str, ...] = ()
+    """Parts that the tool's connector could not read."""
     taken: tuple[str, ...] = ()
     """The fields that were taken."""
     not_taken: dict[str, str] = {}
@@ -295,10 +318,25 @@ class Heard(Event, frozen=True, kw_only=True, omit_defaults=True):
         return min(self.at, self.recorded_at)
 
 
+class Fetched(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The record that a message only named was asked for; this is what it says."""
+
+    TOPIC = "message.fetched.v1"
+
+    status_field: str = ""
+    word: str = ""
+    fields: dict[str, Value] = {}
+    personal: dict[str, Value] = {}
+    """Personal values, only while the message is parked; else they stand with the case."""
+
+
 class HeardAgain(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The very same message came once more; it changes nothing."""
 
     TOPIC = "message.heard-again.v1"
+
+    times: int = 2
+    """How often it came so far; written as often as a refusal that is repeated."""
 
 
 class Understood(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -306,13 +344,15 @@ class Understood(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     TOPIC = "message.understood.v1"
 
-    case: str
+    case: str | None = None
     outcome: str
     why: str = ""
+    reason: str | None = None
+    """Why staff had it decided again."""
 
 
 class Parked(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """In the stream of a reference that nobody set: a message waits for it."""
+    """In the stream of what is missing, a reference or a record: a message waits for it."""
 
     TOPIC = "parked.waits.v1"
 
@@ -320,7 +360,7 @@ class Parked(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Unparked(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The reference was set: the message waits for it no more."""
+    """It is there, or not to be had: the message waits for it no more."""
 
     TOPIC = "parked.released.v1"
 
@@ -377,6 +417,204 @@ class ClaimEnded(Event, frozen=True, kw_only=True, omit_defaults=True):
     why: str = ""
 
 
+class OfNotice(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """In a tool's mirror of a case: what became of something that the tool is to be told."""
+
+    id: str
+    """Names the notice for good: the `webhook-id` of every attempt."""
+    case: str
+    """The case that it is about, like `jobs/J-1042`."""
+    tool: str
+    type: str
+    """`case.word_changed`, `case.fields_changed` or `case.request`."""
+    status_field: str = ""
+    word: str = ""
+    request: str = ""
+
+
+class NoticeDue(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool is to be told something; stands in the append that made it so."""
+
+    TOPIC = "notice.due.v1"
+
+    was: str | None = None
+    """The word before, as far as the tool was concerned."""
+    personal: dict[str, Value] = {}
+    """The values it is told, under the tool's own names; sealed with the key of the case."""
+    refs: dict[str, tuple[str, ...]] = {}
+    """Kind (`main` for the main one) → the tool's own ids of the case."""
+    reaction: str = ""
+    """The reaction that asks for it."""
+    case_version: int
+    why: str = ""
+    """Empty where the case changed; `drift` where a wrong word is put right, `asked` by staff."""
+    reason: str | None = None
+    """Why staff asked for it."""
+
+
+class NoticeDelivered(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
+    """The tool took it."""
+
+    TOPIC = "notice.delivered.v1"
+
+    attempts: int
+    status: int | None = None
+    """What its server answered; None where a person carried it."""
+
+
+class NoticeSuperseded(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
+    """Nobody needs to be told this any more."""
+
+    TOPIC = "notice.superseded.v1"
+
+    why: str
+    """`newer-word`, `erased`, `shown-already`."""
+    newer: str = ""
+    """The notice that takes its place."""
+    attempts: int = 0
+
+
+class NoticeGivenUp(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
+    """It could not be told; it waits for somebody to recover it."""
+
+    TOPIC = "notice.given-up.v1"
+
+    attempts: int
+    why: str
+
+
+class NoticeRecovered(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
+    """What had been given up is to be told after all."""
+
+    TOPIC = "notice.recovered.v1"
+
+    reason: str | None = None
+
+
+class ReactionPlanned(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """In a tool's mirror of a case: what it is to be asked later, unless the case moves on."""
+
+    TOPIC = "reaction.planned.v1"
+
+    id: str
+    case: str
+    tool: str
+    reaction: str
+    request: str
+    fires_at: datetime
+    states: tuple[str, ...]
+    """The states that the transition entered: leaving one of them drops the plan."""
+
+
+class ReactionDropped(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A planned reaction will not come: the case moved on."""
+
+    TOPIC = "reaction.dropped.v1"
+
+    id: str
+    case: str
+    tool: str
+    reaction: str
+    why: str = "moved-on"
+
+
+class FlowFailing(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """In the stream of a flow: a tool takes nothing at present; its steward is told."""
+
+    TOPIC = "flow.failing.v1"
+
+    tool: str
+    why: str
+    steward: str = ""
+
+
+class FlowRecovered(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The tool takes notices again."""
+
+    TOPIC = "flow.recovered.v1"
+
+    tool: str
+    steward: str = ""
+
+
+class FlowStopped(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The tool does not want to be told any more (410 Gone); staff may start it again."""
+
+    TOPIC = "flow.stopped.v1"
+
+    tool: str
+    why: str
+    steward: str = ""
+
+
+class FlowStarted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Staff let a stopped flow run again."""
+
+    TOPIC = "flow.started.v1"
+
+    tool: str
+    reason: str | None = None
+
+
+class DriftFound(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """In a tool's mirror of a case: what the tool shows differs from what is true."""
+
+    TOPIC = "drift.found.v1"
+
+    id: str
+    case: str
+    tool: str
+    field: str
+    """The status field, or the canonical field, that differs."""
+    is_word: bool
+    """Whether it is a status field."""
+    expected: str | None = None
+    """The word that would be right; of a field it stands with the case."""
+    reported: str = ""
+    """The word that the tool shows."""
+    reads: str = ""
+    """What the tool calls the field, where it is told its value."""
+    personal: dict[str, Value] = {}
+    """The value that the tool shows, under the field's name; sealed with the key of the case."""
+    why: str = ""
+    """Why it was not taken: `not-the-owner`, `ambiguous-word`, `overtaken`; or `fight`.
+
+    Of a fight it is told no more: the tool has put its own word back, time after time.
+    """
+    message: str = ""
+
+
+class DriftResolved(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The tool and the shared state agree again, or staff have settled that they need not."""
+
+    TOPIC = "drift.resolved.v1"
+
+    id: str
+    case: str
+    tool: str
+    field: str
+    how: str
+    """`agrees`, `moved`, `told`, `accepted`, `dismissed`, `said-otherwise`, `erased`."""
+    until: datetime | None = None
+    """Dismissed until then, or until the tool says something else."""
+    reason: str | None = None
+
+
+class MessagesLetGo(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What was heard long ago can be read no more as it came: the keys of it are deleted.
+
+    What it was taken to mean stays. Stands in the stream of what is kept of a collection.
+    """
+
+    TOPIC = "retention.messages-let-go.v1"
+
+    collection: str
+    upto: int
+    """The position of the log up to which everything heard of the collection was let go of."""
+    messages: int
+    """How many of them were so by this event."""
+
+
 class DefinitionAdopted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A definition became the one that decides; its full text is kept."""
 
@@ -391,8 +629,10 @@ class DefinitionAdopted(Event, frozen=True, kw_only=True, omit_defaults=True):
 EVENTS: tuple[type[Event], ...] = (
     CaseOpened, CaseAdopted, TransitionMade, FieldsSet, ReferenceTaken, ReferenceReleased,
     StateCorrected, CarriedOver, Erased, Refused, ReferenceHeld, ReferenceFreed, Answered,
-    KeyIssued, KeyRevoked, DefinitionAdopted, Heard, HeardAgain, Understood, Parked, Unparked,
-    Reported, ClaimMade, ClaimEnded,
+    KeyIssued, KeyRevoked, SessionsEnded, DefinitionAdopted, Heard, Fetched, HeardAgain, Understood,
+    Parked, Unparked, Reported, ClaimMade, ClaimEnded, NoticeDue, NoticeDelivered, NoticeSuperseded,
+    NoticeGivenUp, NoticeRecovered, ReactionPlanned, ReactionDropped, FlowFailing, FlowRecovered,
+    FlowStopped, FlowStarted, DriftFound, DriftResolved, MessagesLetGo,
 )  # fmt: skip
 """Everything that can stand in the log."""
 

@@ -5,12 +5,13 @@ function that wants text and finds none) finds nothing and says why; it never fa
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import jmespath
+import msgspec
 from jmespath import exceptions, functions, visitor
 from msgspec import Struct
 
@@ -82,6 +83,39 @@ def pieces(template: str) -> tuple[Piece, ...]:
     return (*made, text) if text else tuple(made)
 
 
+def filled(
+    template: str,
+    value: JSON,
+    environment: Mapping[str, str],
+    quoted: Callable[[str], str] = str,
+) -> str:
+    """Give the text with its places filled in: `{env:NAME}` as it is set, all others `quoted`.
+
+    Raises `FindsNothing` where one finds nothing; no value stands in what it says.
+    """
+    text = []
+    for piece in pieces(template):
+        if isinstance(piece, str):
+            text.append(piece)
+        elif variable := environment_variable(piece):
+            if not environment.get(variable):
+                raise FindsNothing(f"{variable} is not set")
+            text.append(environment[variable])
+        else:
+            found = find(piece.expression, value)
+            if found is None or found == "":
+                raise FindsNothing(f"nothing is found for {{{piece.expression[:80]}}}")
+            single = written(found)
+            text.append(quoted(_ENCODER.encode(found).decode() if single is None else single))
+    return "".join(text)
+
+
+def environment_variable(place: Place) -> str | None:
+    """Give the variable that a place is filled with; None where that is an expression."""
+    named = _VARIABLE.fullmatch(place.expression)
+    return named[1] if named else None
+
+
 def written(value: JSON) -> str | None:
     """A single value as text: numbers as they were sent, truth as true and false.
 
@@ -145,6 +179,8 @@ def _closing(template: str, start: int) -> int:
     raise NotAnExpression("a '{' is never closed; a brace that stands for itself is doubled")
 
 
+_VARIABLE: Final = re.compile(r"env:([A-Z][A-Z0-9_]*)")
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _BRACES: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|[{}]""")
 
 

@@ -13,7 +13,7 @@ decision, yes or no, was made on the whole truth, with any number of processes w
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from itertools import islice
@@ -25,28 +25,19 @@ from eventsourcing.persistence import Notification
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lifecycle.asks import (
-    NOTHING,
-    Answer,
-    Ask,
-    Causing,
-    Known,
-    Look,
-    LookUp,
-    Settled,
-    Taken,
-    settle,
-    streams_of,
-)
+from lifecycle.asks import Answer, Ask, Causing, Look, LookUp, Settled, Taken, record, streams_of
 from lifecycle.case import Case, Erase, Move, Open, SetFields
 from lifecycle.events import Event
+from lifecycle.known import NOTHING, Known
 from lifecycle.log import TAIL_MAX, Batch, Recorder
 from lifecycle.mapper import EntryMapper
 from lifecycle.memory import Draft, Memory
+from lifecycle.messages import Hear, message_stream
 from lifecycle.model import Lifecycle
 from lifecycle.pulse import Pulse
 from lifecycle.refusals import NotNow, Overloaded, Refusal, StorageUnavailable
-from lifecycle.streams import case_stream
+from lifecycle.settling import settle
+from lifecycle.streams import case_stream, reference_stream
 
 BATCH_ASKS_MAX = 256
 BATCH_BYTES_MAX = 4 * 2**20
@@ -93,6 +84,8 @@ class Record(Struct, frozen=True):
     stream: str
     decide: Callable[[Known, datetime], Event | None]
     """What is known of the stream and the time → the event, None if it stands already."""
+    forget: Collection[str] = ()
+    """Streams whose keys are deleted with it."""
 
 
 class Clock(Protocol):
@@ -155,6 +148,16 @@ class Journal:
         self._enqueue(self._asked, Waiting((ask,), size, future, loop))
         return _taken(await future)
 
+    async def hear_many(self, asks: Sequence[Ask], size: int) -> list[Outcome]:
+        """What becomes of the messages of one webhook, in their order, once all are durable.
+
+        At most `IMPORT_ASKS_MAX` at once, which are one append.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Outcome]] = loop.create_future()
+        self._enqueue(self._asked, Waiting(asks, size, future, loop))
+        return await future
+
     def hear_now(self, ask: Ask) -> Taken:
         """The same for a thread that may wait."""
         future: Future[list[Outcome]] = Future()
@@ -183,7 +186,7 @@ class Journal:
                 if isinstance(outcome, BaseException):
                     raise outcome
 
-    async def answer_many(self, asks: Sequence[Ask], size: int) -> list[Outcome]:
+    async def answer_many(self, asks: Sequence[Ask | Record], size: int) -> list[Outcome]:
         """What becomes of these asks of an import, in their order; people's asks go first.
 
         At most `IMPORT_ASKS_MAX` at once.
@@ -256,15 +259,11 @@ class Journal:
             if not self.queued and not self._stopping:
                 self._something.wait(IDLE_SECONDS)
             taken: list[Waiting] = []
-            size, erasing = 0, False
-            while (
-                self._asked
-                and not erasing
-                and len(taken) < BATCH_ASKS_MAX
-                and size < BATCH_BYTES_MAX
-            ):
+            size, asks, erasing = 0, 0, False
+            while self._asked and not erasing and asks < BATCH_ASKS_MAX and size < BATCH_BYTES_MAX:
                 taken.append(self._asked.popleft())
                 size += taken[-1].size
+                asks += len(taken[-1].asks)
                 erasing = any(_erases(ask) for ask in taken[-1].asks)
             if self._imported and not erasing and size < BATCH_BYTES_MAX:
                 taken.append(self._imported.popleft())
@@ -340,7 +339,7 @@ class Journal:
         for one, outcomes in replies:
             for ask, outcome in zip(one.asks, outcomes, strict=True):
                 self.pulse.asks[_became(ask, outcome)] += 1
-                if isinstance(outcome, Taken) and not outcome.replayed:
+                if isinstance(outcome, Taken) and not (outcome.replayed or outcome.again):
                     self.pulse.heard[outcome.tool, outcome.name] += 1
         self.pulse.batch_asks.add(sum(len(one.asks) for one, _ in replies))
         _reply(replies)
@@ -382,6 +381,8 @@ class Journal:
             if isinstance(state, Case):
                 state = replace(state, position=at[stream, known.version])
             self.memory.put(stream, Known(known.version, state))
+        for stream in deciding.draft.forget:
+            self.memory.forget_messages(stream)
 
 
 class Deciding:
@@ -401,7 +402,7 @@ class Deciding:
         vault = journal.mapper.vault
         vault.settle(stored=False)
         journal.memory.recall(self._streams())
-        vault.recall(self._sealing())
+        vault.recall(self._sealing(), self._unbegun())
         self.draft = Draft(journal.memory)
         self._outcomes = []
         for ask in self._asks:
@@ -454,23 +455,53 @@ class Deciding:
         return wanted
 
     def _sealing(self) -> list[str]:
-        """The streams of the cases that are given personal values, where it is more than one."""
-        streams = [
+        """The streams whose keys will be wanted, of cases and of messages, where it is several."""
+        journal = self._journal
+        streams = [one for one in self._closing() if self._has_begun(one)]
+        streams += [
             case_stream(ask.collection, ask.id)
             for ask in self._asks
             if isinstance(ask, Ask)
             and isinstance(ask.what, Open | Move | SetFields)
-            and (lifecycle := self._journal.lifecycles.get(ask.collection))
+            and (lifecycle := journal.lifecycles.get(ask.collection))
             and not lifecycle.personal.isdisjoint(ask.what.fields)
         ]
         return streams if len(streams) > 1 else []
+
+    def _unbegun(self) -> list[str]:
+        """Those of them that have no key for certain, because nothing stands in them."""
+        return [one for one in self._closing() if self._has_begun(one) is False]
+
+    def _has_begun(self, stream: str) -> bool | None:
+        """None where it cannot be read: who needs it is told so, and nobody else is hurt."""
+        try:
+            return self._journal.memory[stream].version > 0
+        except StorageUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - an event of another time, or a key of another master
+            return None
+
+    def _closing(self) -> Iterator[str]:
+        """The streams whose keys seal what came, as far as can be told beforehand."""
+        for ask in self._asks:
+            if not (isinstance(ask, Ask) and isinstance(ask.what, Hear) and ask.what.raw):
+                continue
+            yield message_stream(ask.collection, ask.id, ask.what)
+            report, lifecycle = ask.what.report, self._journal.lifecycles.get(ask.collection)
+            if lifecycle and report.ref:
+                kind = report.kind or lifecycle.main_kind(report.tool)
+                held = self._journal.memory[reference_stream(report.tool, kind, report.ref)].state
+                new = case_stream(ask.collection, ask.what.new_id)
+                yield f"case:{held}" if isinstance(held, str) else new
 
     def _settled(self, ask: "Ask | Record", now: datetime) -> Settled:
         if isinstance(ask, Ask):
             return settle(ask, self.draft, self._journal.lifecycles, now)
         causing = Causing(self.draft)
         if event := ask.decide(self.draft[ask.stream], now):
-            causing.add(ask.stream, event)
+            record(causing, ask.stream, event)
+            for stream in ask.forget:
+                causing.forget(stream)
         return causing.settled(None)
 
 
@@ -504,7 +535,7 @@ def _became(ask: "Ask | Record", outcome: Outcome) -> str:
 
 
 def _erases(ask: "Ask | Record") -> bool:
-    return isinstance(ask, Ask) and isinstance(ask.what, Erase)
+    return bool(ask.forget) if isinstance(ask, Record) else isinstance(ask.what, Erase)
 
 
 def _again(refusal: StorageUnavailable) -> StorageUnavailable:

@@ -13,10 +13,23 @@ import msgspec
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from msgspec.structs import replace
 
-from lifecycle.events import BY_TOPIC, ERASED, Entry, Event, Heard, Valued
+from lifecycle.events import (
+    BY_TOPIC,
+    ERASED,
+    DriftFound,
+    Entry,
+    Event,
+    Fetched,
+    Heard,
+    NoticeDue,
+    Valued,
+)
 from lifecycle.vault import Vault
 
 SEALED = b',"sealed":'
+
+Sealable = Valued | Heard | Fetched | NoticeDue | DriftFound
+"""What may have personal values; those of a mirror are sealed with the key of its case."""
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
 """How everything in the log and every answer is written: numbers exact, never a float."""
@@ -43,9 +56,11 @@ class EntryMapper(Mapper[str]):
     def to_stored_event(self, domain_event: Entry) -> StoredEvent:  # type: ignore[override]  # entries in place of the library's events
         """One entry as it is stored."""
         event = domain_event.event
+        if isinstance(event, Heard) and event.raw:
+            event = replace(event, raw=self._close(domain_event.stream, event))
         state = (
-            self._seal(domain_event.stream, event)
-            if isinstance(event, Valued | Heard) and event.personal
+            self._seal(_key_stream(domain_event.stream, event), event)
+            if isinstance(event, Sealable) and event.personal
             else encode(event)
         )
         return StoredEvent(domain_event.stream, domain_event.version, event.TOPIC, state)
@@ -55,18 +70,47 @@ class EntryMapper(Mapper[str]):
         state = bytes(stored_event.state)
         event: Event = self._decoders[stored_event.topic].decode(state)
         stream = str(stored_event.originator_id)
-        if isinstance(event, Valued | Heard) and SEALED in state:
-            event = replace(event, personal={**event.personal, **self._unseal(stream, state)})
+        if isinstance(event, Sealable) and SEALED in state:
+            values = self._unseal(_key_stream(stream, event), state)
+            event = replace(event, personal={**event.personal, **values})
+        if isinstance(event, Heard) and event.raw:
+            event = replace(event, raw=b"")
         position = stored_event.id if isinstance(stored_event, Notification) else 0
         return Entry(stream, stored_event.originator_version, event, position)
 
+    def unopened(self, stored_event: Notification) -> Entry:
+        """The same with what is sealed left out: no key is needed."""
+        event: Event = self._decoders[stored_event.topic].decode(bytes(stored_event.state))
+        stream = str(stored_event.originator_id)
+        return Entry(stream, stored_event.originator_version, event, stored_event.id)
+
+    def raw(self, stored_event: StoredEvent) -> bytes | None:
+        """A message's bytes as they came; None where there are none, or a key of theirs is gone."""
+        stream, event = str(stored_event.originator_id), None
+        if stored_event.topic == Heard.TOPIC:
+            event = self._decoders[Heard.TOPIC].decode(bytes(stored_event.state))
+        if not isinstance(event, Heard):
+            return None
+        opened: bytes | None = event.raw or None
+        for key in _closing(stream, event):
+            opened = self.vault.unseal(key, opened) if opened is not None else None
+        return opened
+
     def recall_keys(self, stored_events: Iterable[StoredEvent]) -> None:
         """Read the keys that these events need, all in one query, before they are opened."""
-        sealed = {str(one.originator_id): None for one in stored_events if SEALED in one.state}
+        sealed = {
+            _sealing(str(one.originator_id)): None for one in stored_events if SEALED in one.state
+        }
         if len(sealed) > 1:
             self.vault.recall(sealed)
 
-    def _seal(self, stream: str, event: Valued | Heard) -> bytes:
+    def _close(self, stream: str, event: Heard) -> bytes:
+        closed = event.raw
+        for key in reversed(_closing(stream, event)):
+            closed = self.vault.seal(key, closed)
+        return closed
+
+    def _seal(self, stream: str, event: Sealable) -> bytes:
         values = {name: value for name, value in event.personal.items() if value is not None}
         # That a value was forgotten is no secret, and must stay so when the key is gone.
         forgotten = dict.fromkeys(name for name in event.personal if name not in values)
@@ -84,3 +128,26 @@ class EntryMapper(Mapper[str]):
         if opened is None:
             return dict.fromkeys(beside.names, ERASED)
         return self._values.decode(opened)
+
+
+def _key_stream(stream: str, event: Sealable) -> str:
+    """The stream whose key seals an event: what is about a case has that of the case."""
+    if isinstance(event, NoticeDue | DriftFound | Heard) and event.case:
+        return f"case:{event.case}"
+    return stream
+
+
+def _closing(stream: str, event: Heard) -> tuple[str, ...]:
+    """The streams whose keys seal a message's bytes, the outermost first.
+
+    Either is enough to make them unreadable: a message is let go of after its time, or its case is
+    erased.
+    """
+    return (stream, f"case:{event.case}") if event.case else (stream,)
+
+
+def _sealing(stream: str) -> str:
+    """The same, from the name alone; of a name that was cut it is found out later."""
+    if not stream.startswith("mirror:"):
+        return stream
+    return f"case:{stream.removeprefix('mirror:').rpartition('/')[0]}"

@@ -2,14 +2,22 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
+import structlog
 from eventsourcing.persistence import Notification, StoredEvent
 
-from lifecycle.asks import NOTHING, Known, Settled, learn
+from lifecycle.asks import Settled
 from lifecycle.case import Case
-from lifecycle.events import Entry, Erased
+from lifecycle.events import Entry, Erased, MessagesLetGo
+from lifecycle.known import NOTHING, Known, learn
 from lifecycle.log import Recorder
 from lifecycle.mapper import EntryMapper
+from lifecycle.messages import Message
+from lifecycle.refusals import StorageUnavailable
+from lifecycle.vault import WrongMasterKey
+
+log = structlog.get_logger("statekeeper.memory")
 
 MEMORY_STREAMS_MAX = 40_000
 MEMORY_BYTES_MAX = 40 * 2**20
@@ -35,7 +43,9 @@ class Memory:
         """The stream as far as it goes; read, if it is not known."""
         known = self.peek(stream)
         if known is None:
-            self.recall((stream,))
+            unreadable = self.recall((stream,))
+            if stream in unreadable:
+                raise unreadable[stream]
             known = self._known[stream]
         return known
 
@@ -43,23 +53,36 @@ class Memory:
         """The stream, if it is known; from any thread."""
         return self._known.get(stream)
 
-    def recall(self, streams: Iterable[str]) -> None:
-        """Read what is not known of these, all in one query."""
+    def recall(self, streams: Iterable[str]) -> dict[str, Exception]:
+        """Read what is not known of these, all in one query; answers those that cannot be read.
+
+        Who needs one of those fails, by asking for it; nobody else does.
+        """
         unknown: dict[str, Known] = {}
         for stream in streams:
             if stream in self._known:
                 self._known.move_to_end(stream)
             else:
                 unknown[stream] = NOTHING
+        unreadable: dict[str, Exception] = {}
         if not unknown:
-            return
+            return unreadable
         events = self._recorder.streams(list(unknown))
-        self._mapper.recall_keys(events)
+        with suppress(WrongMasterKey):  # whose it is, is found out where it is unsealed itself
+            self._mapper.recall_keys(events)
         for stored in events:
-            entry = self._mapper.to_domain_event(stored)
-            unknown[entry.stream] = learn(unknown[entry.stream], entry)
-        for stream, known in unknown.items():
-            self.put(stream, known)
+            stream = str(stored.originator_id)
+            if stream not in unreadable:
+                try:
+                    entry = self._mapper.to_domain_event(stored)
+                    unknown[stream] = learn(unknown[stream], entry)
+                except StorageUnavailable:
+                    raise
+                except Exception as no:  # noqa: BLE001 - an event of another time hurts its stream only
+                    unreadable[stream] = no
+        for stream in unknown.keys() - unreadable.keys():
+            self.put(stream, unknown[stream])
+        return unreadable
 
     def put(self, stream: str, known: Known) -> None:
         """Know this of a stream."""
@@ -67,16 +90,41 @@ class Memory:
         self._known[stream] = known
         self._known.move_to_end(stream)
 
+    def forget(self, stream: str) -> None:
+        """Know nothing of a stream: who needs it reads it."""
+        self._bytes -= _weight(self._known.pop(stream, None))
+
+    def forget_messages(self, keyed: str) -> None:
+        """Know nothing of the messages that may hold what a key sealed, by the stream it is of.
+
+        It is that of a case, or of one message; empty: of every message.
+        """
+        if keyed.startswith("message:"):
+            self.forget(keyed)
+            return
+        for stream, known in list(self._known.items()):
+            if isinstance(known.state, Message) and keyed in {"", f"case:{known.state.case}"}:
+                self.forget(stream)
+
     def follow(self, tail: Sequence[Notification]) -> None:
-        """Bring what is known up to date."""
+        """Bring what is known up to date; a stream that cannot be followed is forgotten."""
         for stored in tail:
             stream = str(stored.originator_id)
             if stored.topic == Erased.TOPIC:
                 self._mapper.vault.mistrust(stream)
+                self.forget_messages(stream)
+            if stored.topic == MessagesLetGo.TOPIC:
+                self._mapper.vault.mistrust_all("message:")
+                self.forget_messages("")
             known = self._known.get(stream)
             if known is not None and stored.originator_version > known.version:
-                entry = self._mapper.to_domain_event(stored)
-                self.put(stream, learn(known, entry))
+                try:
+                    self.put(stream, learn(known, self._mapper.to_domain_event(stored)))
+                except StorageUnavailable:
+                    raise
+                except Exception as no:  # noqa: BLE001 - an event of another time hurts its stream only
+                    log.warning("cannot be read", stream=stream, position=stored.id, why=str(no))
+                    self.forget(stream)
         if tail:
             self.position = tail[-1].id
 
@@ -117,6 +165,10 @@ class Draft:
     def __getitem__(self, stream: str) -> Known:
         """The stream as it will be after this batch."""
         return self.added.get(stream) or self._memory[stream]
+
+    def recall(self, streams: Iterable[str]) -> None:
+        """Read what is not known of these, all in one query."""
+        self._memory.recall(stream for stream in streams if stream not in self.added)
 
     def add(self, settled: Settled, stored: Iterable[StoredEvent]) -> None:
         """Let the asks that follow see this."""

@@ -6,11 +6,37 @@ was just told is an echo. Values are not kept here: what is true stands with the
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lifecycle.events import Asker, ClaimEnded, ClaimMade, Entry, Reported
+from lifecycle.events import (
+    Asker,
+    ClaimEnded,
+    ClaimMade,
+    DriftFound,
+    DriftResolved,
+    Entry,
+    Event,
+    NoticeDelivered,
+    NoticeDue,
+    NoticeGivenUp,
+    NoticeRecovered,
+    NoticeSuperseded,
+    ReactionDropped,
+    ReactionPlanned,
+    Reported,
+    Value,
+)
+
+T = TypeVar("T")
+
+SUPERSEDED_MAX: Final = 20
+TOLD_MAX: Final = 20
+"""How many delivered words are remembered for each status field while the tool is silent."""
+ROUNDS_MAX: Final = 4
+"""How many times of finding a difference are remembered for each field."""
 
 
 class Said(Struct, frozen=True):
@@ -30,6 +56,55 @@ class Told(Struct, frozen=True):
     at: datetime
 
 
+class Due(Struct, frozen=True):
+    """Something that the tool is to be told, and has not been told yet."""
+
+    type: str
+    status_field: str
+    word: str
+    request: str
+    sealed: bool
+    """Whether it carries values."""
+    at: datetime
+    spoken: bool = False
+    """Whether the tool has said something itself on that status field since."""
+    names: tuple[str, ...] = ()
+    """What the tool calls the values that it carries."""
+
+
+class Planned(Struct, frozen=True):
+    """A reaction that comes later, unless the case leaves where it is."""
+
+    reaction: str
+    request: str
+    fires_at: datetime
+    states: tuple[str, ...]
+
+
+class Drift(Struct, frozen=True):
+    """A difference that stands, or was dismissed for as long as the tool shows the same."""
+
+    id: str
+    reported: str
+    """The word; empty of a field."""
+    expected: str | None
+    since: datetime
+    message: str
+    why: str = ""
+    value: Value = None
+    """What the tool says of a field."""
+    reads: str = ""
+    """What the tool calls the field, where it is told its value."""
+    is_dismissed: bool = False
+    dismissed_until: datetime | None = None
+    """None: until the tool says something else."""
+
+    def stands(self, now: datetime) -> bool:
+        """Whether it is to be looked after: not dismissed, or not any more."""
+        until = self.dismissed_until
+        return not self.is_dismissed or (until is not None and until <= now)
+
+
 class Mirror(Struct, frozen=True):
     """One tool and one case, seen from both sides."""
 
@@ -42,38 +117,185 @@ class Mirror(Struct, frozen=True):
     told: Mapping[str, tuple[Told, ...]] = {}
     """Status field → the words delivered since the tool last spoke on it, the oldest first."""
 
+    due: Mapping[str, Due] = {}
+    """What is still to be told, by id, the oldest first."""
+    given_up: Mapping[str, Due] = {}
+    """What could not be told, and waits to be recovered."""
+    superseded: tuple[str, ...] = ()
+    """The last notices that were no longer needed: one may have been under way, and be taken."""
+    planned: Mapping[str, Planned] = {}
+    """What is to be asked of it later."""
+    drifts: Mapping[str, Drift] = {}
+    """Status field or field → how it differs."""
+    rounds: Mapping[str, tuple[datetime, ...]] = {}
+    """Status field or field → when it was found to differ, the last times."""
+    handed: Mapping[str, datetime] = {}
+    """The tool's own name of a field → when its value was delivered last."""
+
+    def shows(self, status_field: str) -> str | None:
+        """The word that it said last, was told since, or is due since; None where there is none."""
+        for due in reversed(tuple(self.due.values())):
+            if due.word and due.status_field == status_field and not due.spoken:
+                return due.word
+        if told := self.told.get(status_field):
+            return told[-1].word
+        said = self.words.get(status_field)
+        return said.word if said else None
+
+    def drift_named(self, drift_id: str) -> tuple[str, Drift] | None:
+        """A difference that stands or was dismissed, with the field that it is of."""
+        return next((one for one in self.drifts.items() if one[1].id == drift_id), None)
+
     def says_later(self, status_field: str, at: datetime) -> bool:
         """Whether the tool has said something later on this status field."""
         said = self.words.get(status_field)
         return said is not None and at < said.at
 
-    def was_told(self, status_field: str, word: str, since: datetime) -> bool:
-        """Whether this word was delivered since then, and the tool has not spoken meanwhile."""
-        return any(one.word == word and one.at >= since for one in self.told.get(status_field, ()))
+    def was_told(
+        self, status_field: str, word: str, since: datetime, claimed_at: datetime | None = None
+    ) -> bool:
+        """Whether this word was delivered since then, so that its coming back is an echo.
+
+        The tool has not spoken meanwhile. What it claims to have seen after another word had been
+        delivered is no echo of the one before: by then it showed the other.
+        """
+        told = self.told.get(status_field, ())
+        for place, one in enumerate(told):
+            later = told[place + 1 : place + 2]
+            replaced = claimed_at is not None and any(claimed_at >= after.at for after in later)
+            if one.word == word and one.at >= since and not replaced:
+                return True
+        return False
 
 
 SILENT = Mirror()
 """A tool that has neither said nor been told anything."""
 
 
-def reflect(mirror: Mirror, event: Reported) -> Mirror:
-    """The mirror after one more report."""
-    words, told = mirror.words, mirror.told
+def reflect(  # noqa: PLR0911 - one for each kind of fact
+    mirror: Mirror, event: Event
+) -> Mirror:
+    """The mirror after one more event of its stream."""
+    match event:
+        case Reported():
+            return _said(mirror, event)
+        case NoticeDue():
+            due = Due(
+                event.type,
+                event.status_field,
+                event.word,
+                event.request,
+                sealed=bool(event.personal),
+                at=event.recorded_at,
+                names=tuple(event.personal),
+            )
+            planned = _without(mirror.planned, event.id)  # what was planned has come
+            return replace(mirror, due={**mirror.due, event.id: due}, planned=planned)
+        case NoticeDelivered():
+            return _told(mirror, event)
+        case NoticeSuperseded():
+            return replace(
+                mirror,
+                due=_without(mirror.due, event.id),
+                given_up=_without(mirror.given_up, event.id),
+                superseded=(*mirror.superseded[1 - SUPERSEDED_MAX :], event.id),
+            )
+        case NoticeGivenUp():
+            given_up = {**mirror.given_up, event.id: mirror.due[event.id]}
+            return replace(mirror, due=_without(mirror.due, event.id), given_up=given_up)
+        case NoticeRecovered():
+            again = mirror.given_up.get(event.id) or mirror.due[event.id]
+            due_again = {**_without(mirror.due, event.id), event.id: again}
+            return replace(mirror, due=due_again, given_up=_without(mirror.given_up, event.id))
+        case ReactionPlanned():
+            plan = Planned(event.reaction, event.request, event.fires_at, event.states)
+            return replace(mirror, planned={**mirror.planned, event.id: plan})
+        case ReactionDropped():
+            return replace(mirror, planned=_without(mirror.planned, event.id))
+        case DriftFound() | DriftResolved():
+            return _differs(mirror, event)
+    raise AssertionError(f"{event.TOPIC} does not stand in a mirror")
+
+
+def _said(mirror: Mirror, event: Reported) -> Mirror:
+    words, told, due = mirror.words, mirror.told, mirror.due
     if event.word:
         said = Said(event.word, event.at, event.outcome, event.why, event.expected)
         words = {**words, event.status_field: said}
-        told = {field: was for field, was in told.items() if field != event.status_field}
+        told = _untold(told, event)
+        if due:
+            due = {name: _spoken(one, event.status_field) for name, one in due.items()}
     if not event.said:
-        return replace(mirror, words=words, told=told)
+        return replace(mirror, words=words, told=told, due=due)
     times = mirror.fields
     spoken = {name: max(event.at, times.get(name, event.at)) for name in event.said}
     return replace(
         mirror,
         words=words,
         told=told,
+        due=due,
         fields={**times, **spoken},
         differing=mirror.differing.difference(event.said).union(event.differing),
     )
+
+
+def _untold(
+    told: Mapping[str, tuple[Told, ...]], event: Reported
+) -> Mapping[str, tuple[Told, ...]]:
+    """The tool has spoken since; but what was delivered after the word that it echoes stands."""
+    if event.outcome != "echo":
+        return _without(told, event.status_field)
+    before = told.get(event.status_field, ())
+    place = next((at for at, one in enumerate(before) if one.word == event.word), len(before))
+    return {**told, event.status_field: before[place + 1 :]}
+
+
+def _spoken(due: Due, status_field: str) -> Due:
+    return replace(due, spoken=True) if due.status_field == status_field else due
+
+
+def _told(mirror: Mirror, event: NoticeDelivered) -> Mirror:
+    """What was delivered is due no more; a word of it is what the tool shows now."""
+    due = mirror.due.get(event.id)
+    mirror = replace(mirror, due=_without(mirror.due, event.id))
+    if due and due.names:
+        handed = {**mirror.handed, **dict.fromkeys(due.names, event.recorded_at)}
+        mirror = replace(mirror, handed=handed)
+    if not event.word:
+        return mirror
+    before = mirror.told.get(event.status_field, ())
+    told = (*before[1 - TOLD_MAX :], Told(event.word, event.recorded_at))
+    return replace(mirror, told={**mirror.told, event.status_field: told})
+
+
+def _differs(mirror: Mirror, event: DriftFound | DriftResolved) -> Mirror:
+    drifts, field = mirror.drifts, event.field
+    before = drifts.get(field)
+    if isinstance(event, DriftResolved):
+        if event.how != "dismissed" or before is None:
+            return replace(mirror, drifts=_without(drifts, field))
+        silent = replace(before, is_dismissed=True, dismissed_until=event.until)
+        return replace(mirror, drifts={**drifts, field: silent})
+    known = before is not None and before.id == event.id
+    drift = Drift(
+        event.id,
+        event.reported,
+        event.expected,
+        before.since if before and known else event.recorded_at,
+        event.message,
+        event.why,
+        event.personal.get(field),
+        event.reads,
+    )
+    mirror = replace(mirror, drifts={**drifts, field: drift})
+    if known:
+        return mirror
+    rounds = (*mirror.rounds.get(field, ())[1 - ROUNDS_MAX :], event.recorded_at)
+    return replace(mirror, rounds={**mirror.rounds, field: rounds})
+
+
+def _without(them: Mapping[str, T], name: str) -> dict[str, T]:
+    return {key: value for key, value in them.items() if key != name}
 
 
 class Claim(Struct, frozen=True):

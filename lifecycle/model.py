@@ -6,7 +6,7 @@ from functools import cached_property
 
 from lifecycle.chart import Chart
 from lifecycle.connectors import Connector
-from lifecycle.declaration import Declaration, Field, meaning, seconds
+from lifecycle.declaration import Declaration, Field, Reaction, meaning, seconds
 from lifecycle.events import DefinitionMark
 from lifecycle.ownership import Ownership
 from lifecycle.vocabulary import Vocabulary
@@ -69,10 +69,36 @@ class Lifecycle:
         """The names of all declared transitions."""
         return frozenset(row.name for row in self.chart.rows)
 
+    @cached_property
+    def told(self) -> tuple[str, ...]:
+        """The tools that are told what changes: those with a flow out."""
+        out = {flow.tool for flow in self.declaration.flows if flow.direction == "out"}
+        return tuple(tool for tool in self.declaration.tools if tool in out)
+
+    @cached_property
+    def mirrored(self) -> tuple[str, ...]:
+        """The tools that say or are told where a case stands."""
+        words = {field.tool for field in self.vocabulary.status_fields}
+        tools = self.declaration.tools
+        return tuple(tool for tool in tools if tool in words or tool in self.told)
+
+    @cached_property
+    def reactions(self) -> Mapping[tuple[str, str], tuple[Reaction, ...]]:
+        """Tool and transition → what the tool is asked after it."""
+        found: dict[tuple[str, str], tuple[Reaction, ...]] = {}
+        for one in self.declaration.reactions:
+            key = (one.tell, one.after)
+            found[key] = (*found.get(key, ()), one)
+        return found
+
     def main_kind(self, tool: str) -> str:
         """The kind of reference that needs no name; empty where the tool declares none."""
         kinds = self.declaration.tools[tool].kinds
         return kinds[0] if kinds else ""
+
+    def connector(self, tool: str) -> Connector | None:
+        """How the tool's product speaks, where that is declared."""
+        return self._connectors.get(self.declaration.tools[tool].connector or "")
 
     def published(self, tool: str, status_field: str) -> tuple[str, ...] | None:
         """The words that the tool's product is known to have in a status field, used or not."""

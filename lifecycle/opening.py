@@ -43,8 +43,10 @@ def open_vault(database: str, recorder: Recorder, master_key: str | None) -> Vau
 
     Raises `BadDatabase` for a master key that is not this database's.
     """
-    master = _master(database, recorder, master_key)
-    if recorder.keep_setting("master-key", fingerprint(master)) != fingerprint(master):
+    known = recorder.setting("master-key")
+    master = _master(database, recorder, master_key, new=known is None)
+    known = known or recorder.keep_setting("master-key", fingerprint(master))
+    if known != fingerprint(master):
         raise BadDatabase(
             f"the master key is not the one that {_shown(database)} was written with"
             " (STATEKEEPER_MASTER_KEY, or the .key file beside the database)"
@@ -52,20 +54,32 @@ def open_vault(database: str, recorder: Recorder, master_key: str | None) -> Vau
     return Vault(master, recorder.wrapped_keys)
 
 
-def _master(database: str, recorder: Recorder, given: str | None) -> bytes:
+def _master(database: str, recorder: Recorder, given: str | None, *, new: bool) -> bytes:
     if given:
         return _decoded(given, "STATEKEEPER_MASTER_KEY")
     if database.startswith("sqlite:///"):
-        return _in_file(Path(database.removeprefix("sqlite:///") + ".key"))
-    kept = recorder.keep_setting("master-key-beside", b64encode(os.urandom(KEY_BYTES)))
+        return _in_file(Path(database.removeprefix("sqlite:///") + ".key"), new=new)
+    kept = recorder.setting("master-key-beside")
+    if kept is None and not new:
+        raise BadDatabase(
+            f"the master key that {_shown(database)} was written with is not in it:"
+            " set STATEKEEPER_MASTER_KEY"
+        )
+    if kept is None:
+        kept = recorder.keep_setting("master-key-beside", b64encode(os.urandom(KEY_BYTES)))
     log.warning(
         "the master key stands in the database itself; set STATEKEEPER_MASTER_KEY to keep it apart"
     )
     return _decoded(kept.decode(), "the master key in the database")
 
 
-def _in_file(file: Path) -> bytes:
-    """The key in this file, made once, readable by its owner only."""
+def _in_file(file: Path, *, new: bool) -> bytes:
+    """The key in this file, made with a new log, readable by its owner only."""
+    if not new and not file.exists():
+        raise BadDatabase(
+            f"there is no {file}, the master key that this database was written with:"
+            " put it back beside the database, or set STATEKEEPER_MASTER_KEY"
+        )
     with suppress(FileExistsError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as made:

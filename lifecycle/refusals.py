@@ -8,7 +8,7 @@ may not be; a `BadDefinition`, the deployer wrote what cannot be; an `AssertionE
     ├── IdempotencyKeyReused
     ├── Unknown
     │   ├── UnknownCollection · UnknownTool · UnknownCase
-    │   └── UnknownReference · UnknownVersion · UnknownTransition
+    │   └── UnknownReference · UnknownVersion · UnknownTransition · NotThere
     ├── VersionMoved
     ├── Conflict
     │   └── TransitionNotOpen · CaseExists · ReferenceTaken · ConditionNotMet
@@ -113,6 +113,13 @@ class UnknownTransition(Unknown):
 
     code = "unknown-transition"
     title = "Unknown transition"
+
+
+class NotThere(Unknown):
+    """No message, notice or difference has this id, or it is over."""
+
+    code = "not-found"
+    title = "Not found"
 
 
 class VersionMoved(Refusal):

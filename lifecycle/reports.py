@@ -19,10 +19,12 @@ from lifecycle.declaration import Ignore, seconds
 from lifecycle.events import Asker, CaseEvent, Value
 from lifecycle.mirror import Claim, Mirror
 from lifecycle.model import Lifecycle
+from lifecycle.refusals import TransitionNotOpen
 from lifecycle.vocabulary import StatusField
 
 AHEAD_MAX: Final = timedelta(minutes=5)
 """How far a tool's clock may be ahead; a time further on is taken for that of receipt."""
+SECOND: Final = timedelta(seconds=1)
 ECHO_WITHIN: Final = timedelta(minutes=10)
 """How long a word may take to come back, where the flow does not say."""
 
@@ -119,7 +121,7 @@ def understand(  # noqa: PLR0911 - one for each question that is asked
     if mirror.says_later(name, at):
         return replace(said, name="stale")
     if not meaning.here:
-        told = mirror.was_told(name, report.word, hearing.now - _echo_within(report, lifecycle))
+        told = _was_told(report, name, mirror, lifecycle, hearing)
         judged = ("echo", "") if told else judged
     said = replace(said, name=judged[0], why=judged[1])
     if said.name == "drift":
@@ -128,6 +130,21 @@ def understand(  # noqa: PLR0911 - one for each question that is asked
         events = _walk(case, meaning.path, sifted.taken, at, report.tool, lifecycle, hearing)
         return replace(said, events=events, **sifted.told)
     return _with_fields(said, case, sifted, report, lifecycle, hearing)
+
+
+def is_repeated(
+    report: Report, outcome: Outcome, mirror: Mirror, lifecycle: Lifecycle, hearing: Hearing
+) -> bool:
+    """Whether a tool only repeats what it was just told; it takes back nothing by that."""
+    name = outcome.status_field
+    return bool(report.word) and _was_told(report, name, mirror, lifecycle, hearing)
+
+
+def _was_told(
+    report: Report, name: str, mirror: Mirror, lifecycle: Lifecycle, hearing: Hearing
+) -> bool:
+    since = hearing.now - _echo_within(report, lifecycle)
+    return mirror.was_told(name, report.word, since, report.occurred_at)
 
 
 def settle_claim(claim: Claim, case: Case, lifecycle: Lifecycle, now: datetime) -> Outcome:
@@ -153,6 +170,42 @@ def settle_claim(claim: Claim, case: Case, lifecycle: Lifecycle, now: datetime) 
     return replace(said, name="applied", events=events)
 
 
+def walk_as_steward(
+    tool: str,
+    status_field: str,
+    word: str,
+    case: Case,
+    by: Asker,
+    reason: str,
+    lifecycle: Lifecycle,
+    now: datetime,
+) -> tuple[CaseEvent, ...]:
+    """Bring a case by the shortest chain to where a tool's word stands for; `by` is staff.
+
+    `TransitionNotOpen` where there is none whose conditions hold, or more than one state is meant.
+    """
+    field = lifecycle.vocabulary.named[tool, status_field]
+    heard = _heard(tool, status_field, word, lifecycle)
+    named = heard if isinstance(heard, str) and heard in lifecycle.transitions else None
+    states = tuple(state for state, words in field.entries.items() if word in words)
+    path, ambiguous = _chain(None, field, word, named, states, case, case.fields, lifecycle)
+    if ambiguous or not path:
+        correction = f"/v1/{case.collection}/{case.id}/corrections"
+        why = "it may mean several states" if ambiguous else "nothing that is open leads there"
+        raise TransitionNotOpen(
+            f"cannot accept {word!r} of {tool!r} for {case.id} in state {case.state!r}: {why};"
+            f" if it is so, put the case where it really is (POST {correction})",
+            state=case.state,
+            states=list(states),
+            correction=correction,
+        )
+    events = list[CaseEvent]()
+    for name, _ in path:
+        ask = Move(transition=name, reason=reason)
+        events += cases.make_transition(cases.evolved(case, events), ask, by, lifecycle, now)
+    return (*events, *automatic(case, events, by, lifecycle, now))
+
+
 # --- a report that is about no case -------------------------------------------------------------
 
 
@@ -168,8 +221,7 @@ def _of_nobody(
     if not report.ref:
         return replace(parked, why="no-reference")
     chart = lifecycle.chart
-    opens = field is not None and _heard(report.tool, field.name, report.word, lifecycle) == "open"
-    if not opens or report.tool not in lifecycle.ownership.openers(chart.initial):
+    if not opened_by(report, lifecycle):
         return replace(parked, why="unknown-reference")
     sifted = _owned(report, lifecycle, chart.initial, hearing)
     key = f"{report.tool}:{report.kind}" if report.kind else report.tool
@@ -178,6 +230,16 @@ def _of_nobody(
     opened = cases.open_case(hearing.new_id, ask, tool, lifecycle, hearing.now, hearing.absent)
     events = _signed(opened, hearing)
     return replace(parked, name="applied", events=events, **sifted.told)
+
+
+def opened_by(report: Report, lifecycle: Lifecycle) -> bool:
+    """Whether a case is opened at this word, about a record that nobody holds."""
+    field = _field_named(report, lifecycle)
+    if field is None or _heard(report.tool, field.name, report.word, lifecycle) != "open":
+        return False
+    kinds = lifecycle.declaration.tools[report.tool].kinds
+    known = not report.kind or report.kind in kinds or not kinds
+    return known and report.tool in lifecycle.ownership.openers(lifecycle.chart.initial)
 
 
 # --- whether anybody declared it ----------------------------------------------------------------
@@ -303,7 +365,7 @@ def _owner(state: str, lifecycle: Lifecycle) -> str | None:
 
 
 def _chain(
-    tool: str,
+    tool: str | None,
     field: StatusField,
     word: str,
     named: str | None,
@@ -355,11 +417,13 @@ def _judged(meaning: _Meaning, tool: str, at: datetime, case: Case) -> tuple[Nam
 
 def _is_overtaken(path: Path, tool: str, at: datetime, case: Case) -> bool:
     """Whether it would leave a state that somebody else entered later than this was seen."""
+    if not at.microsecond:  # many products tell only the second in which it was
+        at += SECOND
     if at >= case.since:
         return False
     left = {leaf for leaf in case.states for _, to in path if leaf not in to}
     entered = (case.entered[leaf] for leaf in left if leaf in case.entered)
-    return any(one.by != tool and one.time > at for one in entered)
+    return any(one.by != tool and one.time > at and not one.opening for one in entered)
 
 
 def _distance(meaning: _Meaning, states: Configuration, lifecycle: Lifecycle) -> float:

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -234,6 +234,8 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
 
     def _open_writer(self) -> sqlite3.Connection:
         if self._writer is None:
+            with suppress(OSError):  # SQLite says better what is wrong
+                self.path.touch(mode=0o600)  # it gives the files beside it the same mode
             writer = sqlite3.connect(
                 self.path,
                 timeout=BUSY_SECONDS_MAX,

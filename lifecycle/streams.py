@@ -1,5 +1,6 @@
 """The names of the log's streams, in plain text: the log can be read in any database shell."""
 
+from base64 import b32encode
 from hashlib import sha256
 from typing import Final
 
@@ -17,6 +18,22 @@ def cut(name: str) -> str:
     return f"{name[: STREAM_LENGTH_MAX - len(digest) - 1]}#{digest}"
 
 
+def short_id(*parts: str) -> str:
+    """Name something for good in letters and digits: fit for any address, the same every time."""
+    digest = sha256("\0".join(parts).encode()).digest()
+    return b32encode(digest[:15]).decode().lower()
+
+
+def message_id(stream: str) -> str:
+    """What a message is called outside of the log, by the stream that it stands in."""
+    return f"msg_{short_id(stream)}"
+
+
+def tool_of(message: str) -> str:
+    """Whose word a message is, by its stream."""
+    return message.removeprefix("message:").partition("/")[0]
+
+
 def case_stream(collection: str, case_id: str) -> str:
     """Where the changes of a case stand."""
     return f"case:{collection}/{case_id}"
@@ -27,9 +44,24 @@ def reference_stream(tool: str, kind: str, ref: str) -> str:
     return cut(f"reference:{tool}/{kind}/{ref}")
 
 
+def retention_stream(collection: str) -> str:
+    """Where it stands up to where what was heard of a collection was let go of."""
+    return f"retention:{collection}"
+
+
 def parked_stream(tool: str, kind: str, ref: str) -> str:
     """Where it stands which messages wait for a reference."""
     return cut(f"parked:{tool}/{kind}/{ref}")
+
+
+def unfetched_stream(tool: str, message: str) -> str:
+    """Where it stands that a message waits for its record to be fetched."""
+    return f"unfetched:{tool}/{sha256(message.encode()).hexdigest()[:1]}"
+
+
+def unfetched_streams(tool: str) -> list[str]:
+    """All of these of a tool: there are several, so that none grows long."""
+    return [f"unfetched:{tool}/{digit:x}" for digit in range(16)]
 
 
 def mirror_stream(collection: str, case_id: str, tool: str) -> str:
@@ -51,6 +83,11 @@ def request_stream(asker: Asker, key: str) -> str:
     """Where it stands what an idempotency key was used for: per tool, and per staff key."""
     whose = f"tool:{asker.tool}" if asker.tool else f"staff:{asker.key or asker.name}"
     return cut(f"request:{whose}/{key}")
+
+
+def flow_stream(tool: str) -> str:
+    """Where it stands whether a tool takes what it is told."""
+    return f"flow:{tool}"
 
 
 def key_stream(key_id: str) -> str:

@@ -8,10 +8,13 @@ stand in. Deleting the key is the only deletion there is: what it sealed can nev
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from threading import Lock
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -63,8 +66,8 @@ class Vault:
         except InvalidTag:  # sealed with a key that was deleted before this one was made
             return None
 
-    def recall(self, streams: Iterable[str]) -> None:
-        """Read the keys of these streams, all in one query.
+    def recall(self, streams: Iterable[str], unbegun: Iterable[str] = ()) -> None:
+        """Read the keys of these streams, all in one query; what has not begun has none.
 
         Which of them have none is known to `seal` until `settle`: an append on top of it counts
         only if nobody else wrote meanwhile.
@@ -73,10 +76,12 @@ class Vault:
             unknown = [stream for stream in streams if stream not in self._keys]
             wrapped = self._stored(unknown) if unknown else {}
             for stream in unknown:
-                if stream in wrapped:
-                    self._keys[stream] = self.unwrap(stream, wrapped[stream])
-                else:
+                if stream not in wrapped:
                     self._keyless.add(stream)
+                    continue
+                with suppress(WrongMasterKey):  # who needs it is told so; nobody else is hurt
+                    self._keys[stream] = self.unwrap(stream, wrapped[stream])
+            self._keyless.update(stream for stream in unbegun if stream not in self._keys)
 
     def made(self) -> Mapping[str, bytes]:
         """The keys made since the last `settle`, wrapped: to be stored with what they seal."""
@@ -103,9 +108,19 @@ class Vault:
         with self._one_at_a_time:
             self._keys.pop(stream, None)
 
+    def mistrust_all(self, prefix: str) -> None:
+        """Somebody else deleted keys of streams that begin so: read them again when wanted."""
+        with self._one_at_a_time:
+            for stream in [one for one in self._keys if one.startswith(prefix)]:
+                del self._keys[stream]
+
     def apart(self) -> "Vault":
         """Another one over the same keys, that remembers by itself: for who only reads."""
         return Vault(self._master_key, self._stored)
+
+    def derived(self, purpose: str) -> bytes:
+        """A key of 32 bytes for another purpose, the same wherever the master key is the same."""
+        return HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose.encode()).derive(self._master_key)
 
     def _key(self, stream: str) -> bytes | None:
         if stream not in self._keys:
@@ -124,7 +139,7 @@ class Vault:
         """The key of a stream that is stored so; `WrongMasterKey` where ours is another."""
         try:
             return self._decrypt(self._master, stream, wrapped)
-        except InvalidTag as exc:
+        except (InvalidTag, ValueError) as exc:  # ValueError: too short to be one
             raise WrongMasterKey(f"the key of {stream} was wrapped by another key") from exc
 
     @staticmethod

@@ -1,6 +1,6 @@
 """State ↔ word: what each tool calls the state a case is in, total by construction."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -18,6 +18,19 @@ class StatusField(Struct, frozen=True):
     hear_only: bool = False
 
 
+class Turn(Struct, frozen=True):
+    """A status field that should show another word than before."""
+
+    status_field: str
+    word: str
+    was: str | None
+    words: tuple[str, ...]
+    """All that it may show now."""
+
+
+TURNS_REMEMBERED_MAX = 10_000
+
+
 class Vocabulary:
     """The words of one declaration."""
 
@@ -28,7 +41,12 @@ class Vocabulary:
             for tool, fields in declaration.words.items()
             for name, entries in fields.items()
         )
+        self.named: Mapping[tuple[str, str], StatusField] = {
+            (field.tool, field.name): field for field in self.status_fields
+        }
+        """Tool and name → the status field."""
         self._chart = chart
+        self._turns: dict[tuple[str, Configuration, Configuration], tuple[Turn, ...]] = {}
         self._shown: dict[Configuration, dict[str, dict[str, str | None]]] = {}
 
     def shown(self, configuration: Configuration) -> Mapping[str, Mapping[str, str | None]]:
@@ -40,6 +58,22 @@ class Vocabulary:
                 shown.setdefault(field.tool, {})[field.name] = words[0] if words else None
             self._shown[configuration] = shown
         return self._shown[configuration]
+
+    def turns(self, tool: str, before: Configuration, after: Configuration) -> tuple[Turn, ...]:
+        """What a tool is to show another word for; `before` is empty where the case began."""
+        key = (tool, before, after)
+        if key not in self._turns:
+            if len(self._turns) >= TURNS_REMEMBERED_MAX:
+                self._turns.clear()
+            self._turns[key] = tuple(self._turned(*key))
+        return self._turns[key]
+
+    def _turned(self, tool: str, before: Configuration, after: Configuration) -> Iterator[Turn]:
+        old = self.shown(before).get(tool, {}) if before else {}
+        for name, word in self.shown(after).get(tool, {}).items():
+            field, was = self.named[tool, name], old.get(name)
+            if word is not None and word != was and not field.hear_only:
+                yield Turn(name, word, was, self.words(field, after))
 
     def words(self, field: StatusField, configuration: Configuration) -> tuple[str, ...]:
         """All words that this field may show here; none where the tool is told nothing."""

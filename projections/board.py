@@ -7,41 +7,49 @@ row. What was erased leaves the row, and the words that the case could be found 
 
 import re
 import unicodedata
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from heapq import merge
 from itertools import islice
 from typing import Any, ClassVar, Final
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
-from lifecycle.case import Case, evolve
+from lifecycle.case import Case, Entered, evolve
 from lifecycle.events import ERASED, CaseEvent, Entry
 from lifecycle.mapper import encode
 from lifecycle.model import Lifecycle
 from projections import tables
 from projections.follower import Batch, Subject, written
 from projections.store import Row, Session
-from projections.views import is_declared
+from projections.views import due, is_declared
 
 REMEMBERED_MAX: Final = 20_000
 """Cases that need not be read again when they change again."""
 WORD_LENGTH_MAX: Final = 64
 WORDS_MAX: Final = 200
 """Words that a case can be found by."""
-HOLDERS_MAX: Final = 10_000
+HOLDERS_MAX: Final = 20_000
 """A word that more cases hold is common: the newest cases are looked through for it."""
 FOUND_MAX: Final = 500
 """Cases found by a word that are looked at in one go."""
+IMPRINT_BITS: Final = 124
+"""In an imprint, half of them in each of two columns: whole numbers have 63 bits in both databases.
+"""
+BEGINNINGS: Final = (2, 3)
+"""How many letters of a word leave a mark of their own, for those who ask for a beginning."""
 POSITION_MAX: Final = 2**63 - 1
 SEARCHED: Final = frozenset({"text", "email", "phone", "address", "choice", "case"})
 """The types of fields that words are taken from."""
 
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 _decode_references = msgspec.json.Decoder(dict[str, tuple[str, ...]]).decode
+_decode_entered = msgspec.json.Decoder(dict[str, Entered]).decode
 
 Found = tuple[str, str]
 """A word, and the personal field that it stands in; empty where all may see it."""
@@ -95,11 +103,13 @@ class Board:
         """Take a case off the board, values and words."""
         collection, case_id = subject
         for statement in (
+            tables.COUNT_CASE_OUT,
             tables.DELETE_CASE_WORDS,
             tables.DELETE_CASE_STATES,
             tables.DELETE_CASE,
         ):
             session.run(statement, collection=collection, id=case_id)
+        session.run(tables.DELETE_NO_COUNTS)
         self._remembered.pop(subject, None)
 
     def forget(self) -> None:
@@ -116,16 +126,10 @@ class Board:
             case = evolve(case, entry)
         assert case is not None
         opened = row.opened if row else entries[0].position
-        return OnBoard(opened, case, written(seen_at[case.position]), self._due_at(case))
-
-    def _due_at(self, case: Case) -> str | None:
-        """When the first limit of where the case is runs out."""
         lifecycle = self._lifecycles.get(case.collection)
-        if lifecycle is None or not lifecycle.limits or not is_declared(case, lifecycle):
-            return None
-        active = lifecycle.chart.active(case.states).ids
-        limits = [limit for state, limit in lifecycle.limits.items() if state in active]
-        return written(case.since + timedelta(seconds=min(limits))) if limits else None
+        first = due(case, lifecycle) if lifecycle else None
+        due_at = written(first.at) if first else None
+        return OnBoard(opened, case, written(seen_at[case.position]), due_at)
 
     def _recalled(
         self, session: Session, entries: Mapping[Subject, Sequence[Entry]]
@@ -151,6 +155,7 @@ class Board:
     ) -> None:
         left, entered = list[Row](), list[Row]()
         lost, gained = list[Row](), list[Row]()
+        moved = Counter[tuple[str, str]]()
         for subject, row in after.items():
             opened, collection = row.opened, subject[0]
             old = before[subject].case if subject in before else None
@@ -159,10 +164,15 @@ class Board:
                 was, now = self._states(old), self._states(new)
                 left += [(opened, state) for state in was - now]
                 entered += [(opened, state, collection) for state in now - was]
+                moved.subtract((collection, state) for state in was - now)
+                moved.update((collection, state) for state in now - was)
+                moved[collection, ""] += old is None
             if old is None or old.fields is not new.fields or old.references is not new.references:
                 had, has = self._words(old), self._words(new)
-                lost += [(opened, *word) for word in had - has]
-                gained += [(opened, *word, collection) for word in has - had]
+                if had != has:
+                    lost.append((opened,))
+                    marks = imprint(has)
+                    gained += [(opened, *word, collection, *marks) for word in has]
         session.run(tables.UPSERT_CASES, rows=_json([_row(row) for row in after.values()]))
         for statement, rows in (
             (tables.DELETE_STATES, left),
@@ -172,6 +182,9 @@ class Board:
         ):
             if rows:
                 session.run(statement, rows=_json(rows))
+        if counts := [(*where, cases) for where, cases in moved.items() if cases]:
+            session.run(tables.UPSERT_COUNTS, rows=_json(counts))
+            session.run(tables.DELETE_NO_COUNTS)
 
     def _states(self, case: Case | None) -> frozenset[str]:
         """The leaves that a case is in, their ancestors, and the leaves joined."""
@@ -223,6 +236,34 @@ def words(text: str) -> list[str]:
 _WORD = re.compile(r"[^\W_]+")
 
 
+def imprint(found: Iterable[Found]) -> tuple[int, int]:
+    """Marks of all these words: a case without one of them surely lacks what leaves it.
+
+    What has all marks of a word does not surely hold it.
+    """
+    marks = 0
+    for word, _ in found:
+        marks |= _marks(word, whole=True)
+    return _halves(marks)
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _marks(word: str, *, whole: bool) -> int:
+    """The marks of a word, or of what a word begins with."""
+    left = [word[:length] for length in BEGINNINGS if len(word) >= length]
+    if whole:
+        left.append(f"={word}")
+    marks = 0
+    for one in left:
+        marks |= 1 << crc32(one.encode()) % IMPRINT_BITS
+    return marks
+
+
+def _halves(marks: int) -> tuple[int, int]:
+    half = IMPRINT_BITS // 2
+    return marks & ((1 << half) - 1), marks >> half
+
+
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -260,13 +301,22 @@ def _row(row: OnBoard) -> Row:
         encode(fields).decode(),
         encode(personal).decode(),
         encode(case.references).decode(),
+        encode(case.entered).decode(),
     )
+
+
+def cases_named(session: Session, names: Sequence[Subject]) -> dict[Subject, Case]:
+    """The cases of these collections and ids that are on the board."""
+    if not names:
+        return {}
+    rows = session.rows(tables.SELECT_CASES, names=_json(names))
+    return {(row.case.collection, row.case.id): row.case for row in map(on_board, rows)}
 
 
 def on_board(row: Row) -> OnBoard:
     """A row as a case."""
     (opened, collection, case_id, lifecycle, lifecycle_version, state, since, due_at) = row[:8]
-    (version, position, changed_at, seen_at, fields, personal, references) = row[8:]
+    (version, position, changed_at, seen_at, fields, personal, references, entered) = row[8:]
     known = _decode(personal)
     values = _decode(fields)
     values.update((name, value) for name, value in known.items() if value is not None)
@@ -283,6 +333,7 @@ def on_board(row: Row) -> OnBoard:
         personal=frozenset(known),
         references=_decode_references(references),
         position=position,
+        entered=_decode_entered(entered),
     )
     return OnBoard(opened, case, seen_at, due_at)
 
@@ -317,6 +368,10 @@ class Wanted(Struct, frozen=True, kw_only=True):
     updated_since: datetime | None = None
     overdue_at: datetime | None = None
     """Only those whose limit has run out by then."""
+    differing_at: datetime | None = None
+    """Only those that some tool differs from, where that is not dismissed at that time."""
+    differs: str = ""
+    """With `differing_at`: this tool."""
     words: tuple[str, ...] = ()
     """All of them, the last of which may only begin so."""
     visible: frozenset[str] = frozenset()
@@ -376,6 +431,10 @@ def _newest(
     session: Session, wanted: Wanted, asked: Mapping[str, Any], before: int, most: int
 ) -> Sequence[Row]:
     """Newest first, by whatever leads to few cases."""
+    if wanted.differing_at is not None:
+        ((standing,),) = session.rows(tables.COUNT_DIFFERENCES, most=HOLDERS_MAX)
+        if standing < HOLDERS_MAX:
+            return session.rows(tables.SELECT_DIFFERING, before=before, most=most, **asked)
     if wanted.words and (bounds := _rarest(session, wanted)):
         return _found(session, wanted, bounds, before, most)
     if wanted.words[:-1]:
@@ -417,21 +476,23 @@ def _found(
     session: Session, wanted: Wanted, rarest: Bounds, before: int, most: int
 ) -> Sequence[Row]:
     """Look at those that hold the rarest word, newest first, for all else that is asked."""
-    holders = session.rows(
-        tables.SELECT_HOLDERS,
-        first=rarest[0],
-        last=rarest[1],
-        most=HOLDERS_MAX,
-        **_whose(wanted),
-    )
-    left = sorted({opened for (opened,) in holders if opened < before}, reverse=True)
     asked = _asked(wanted, [bounds for bounds in _bounds(wanted.words) if bounds != rarest])
+    first, last = rarest
     rows: list[Row] = []
-    step = most
-    while left and len(rows) < most:
-        found = _json([[opened] for opened in left[:step]])
-        rows += sorted(session.rows(tables.SELECT_FOUND, found=found, **asked), key=_newest_first)
-        left, step = left[step:], FOUND_MAX
+    step = FOUND_MAX
+    while len(rows) < most:
+        holders = session.rows(
+            tables.SELECT_HOLDERS, first=first, last=last, before=before, most=step, **asked
+        )
+        for start in range(0, len(holders), FOUND_MAX):
+            found = _json([[opened] for (opened,) in holders[start : start + FOUND_MAX]])
+            looked_at = session.rows(tables.SELECT_FOUND, found=found, **asked)
+            rows += sorted(looked_at, key=_newest_first)
+            if len(rows) >= most:
+                break
+        if len(holders) < step:
+            break
+        before, step = holders[-1][0], HOLDERS_MAX
     return rows[:most]
 
 
@@ -462,12 +523,24 @@ def _asked(wanted: Wanted, bounds: Sequence[Bounds] | None = None) -> dict[str, 
         "state": wanted.state,
         "configurations": _json([[one] for one in wanted.configurations]) if wanted.entries else "",
         "due_before": written(wanted.overdue_at) if wanted.overdue_at else "",
+        "differing_at": written(wanted.differing_at) if wanted.differing_at else "",
+        "differs": wanted.differs,
         **_whose(wanted),
+        **imprinted(wanted.words),
     }
     for number in range(tables.WORDS_ASKED_MAX):
         first, last = bounds[number] if number < len(bounds) else ("", "")
         asked |= {f"first{number}": first, f"last{number}": last}
     return asked
+
+
+def imprinted(asked: Sequence[str]) -> dict[str, int]:
+    """The marks that a case must have to hold these words, the last of which may only begin so."""
+    marks = 0
+    for number, word in enumerate(asked, 1):
+        marks |= _marks(word, whole=number < len(asked))
+    low, high = _halves(marks)
+    return {"low": low, "high": high}
 
 
 def _whose(wanted: Wanted) -> dict[str, Any]:
@@ -517,6 +590,22 @@ def said_by(lifecycle: Lifecycle, tool: str) -> tuple[str, ...]:
 def position(session: Session) -> int:
     """How far the board has come."""
     return int(session.rows(tables.SELECT_FOLLOWED)[0][0])
+
+
+def counts(session: Session) -> dict[str, dict[str, int]]:
+    """By collection and state, ancestors included, how many cases there are; `""` is all."""
+    found: dict[str, dict[str, int]] = {}
+    for collection, state, cases in session.rows(tables.SELECT_COUNTS):
+        found.setdefault(collection, {})[state] = cases
+    return found
+
+
+def overdue(session: Session, collection: str, now: datetime, most: int) -> int:
+    """How many cases of a collection are overdue, counted no further than `most`."""
+    ((late,),) = session.rows(
+        tables.COUNT_OVERDUE, collection=collection, due_before=written(now), most=most
+    )
+    return int(late)
 
 
 def stale_ids(session: Session, collection: str, most: int) -> list[str]:

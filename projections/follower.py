@@ -12,6 +12,7 @@ cases go on. A rebuild mends it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Event as Signal
 from time import monotonic
@@ -28,6 +29,7 @@ from lifecycle.mapper import EntryMapper
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import StorageUnavailable
 from lifecycle.streams import definition_stream
+from lifecycle.vault import WrongMasterKey
 from projections import tables
 from projections.store import BadData, BeingRebuilt, Session, Store, marks
 
@@ -59,8 +61,8 @@ class ReadModel(Protocol):
         """Named so in the table `stale`."""
 
     @property
-    def wants(self) -> type[Event]:
-        """Only events of this kind are read for it."""
+    def wants(self) -> type[Event] | tuple[type[Event], ...]:
+        """Only events of these kinds are read for it."""
 
     def digest(self, session: Session, batch: Batch) -> Mapping[Subject, Exception]:
         """Write what follows from a batch; answer the cases of which nothing could be written."""
@@ -110,6 +112,7 @@ class Follower:
         }
         self._topics = frozenset[str]().union(*self._wanted.values())
         self._stale: dict[str, set[Subject]] | None = None
+        self._build = ""
         self._scrub = True
         self._scrub_from = 0.0
         self.position = store.position()
@@ -149,8 +152,11 @@ class Follower:
                 if session is None:
                     self._let_go()
                     return False
-                ((position, seen_at, made_with),) = session.rows(tables.SELECT_FOLLOWED)
+                ((position, seen_at, made_with, build),) = session.rows(tables.SELECT_FOLLOWED)
                 self._check_definitions(made_with)
+                if build != self._build:  # a rebuild has made other rows
+                    self._let_go(self.position)
+                    self._build = build
                 if position != self.position:  # another follower was here
                     self._let_go(position)
                     tail = self._recorder.tail(position, BATCH_EVENTS_MAX)
@@ -196,7 +202,9 @@ class Follower:
             }
             mine = msgspec.structs.replace(batch, entries=entries)
             failed: dict[Subject, Exception] = {
-                subject: no for subject, no in undecoded.items() if subject not in parked
+                subject: no
+                for subject, (topic, no) in undecoded.items()
+                if subject not in parked and self._concerns(model, topic)
             }
             if careful:
                 failed |= self._one_by_one(session, model, mine)
@@ -214,6 +222,13 @@ class Follower:
             return events
         topics = self._wanted[model.name]
         return [entry for entry in events if entry.event.TOPIC in topics]
+
+    def _concerns(self, model: ReadModel, topic: str) -> bool:
+        """Whether a read model may miss an event; of one that nobody knows its kind decides."""
+        if topic in BY_TOPIC:
+            return topic in self._wanted[model.name]
+        kind = topic.partition(".")[0]
+        return any(one.partition(".")[0] == kind for one in self._wanted[model.name])
 
     def _one_by_one(
         self, session: Session, model: ReadModel, batch: Batch
@@ -234,15 +249,16 @@ class Follower:
 
     def _decoded(
         self, tail: Sequence[Notification], seen_at: str
-    ) -> tuple[Batch, dict[Subject, Exception], set[Subject]]:
+    ) -> tuple[Batch, dict[Subject, tuple[str, Exception]], set[Subject]]:
         wanted = [one for one in tail if one.topic in self._topics or one.topic not in BY_TOPIC]
         vault = self._mapper.vault
         vault.settle(stored=False)  # we make no keys; this bounds what is remembered of them
-        self._mapper.recall_keys(wanted)
+        with suppress(WrongMasterKey):  # whose it is, is found out where it is unsealed itself
+            self._mapper.recall_keys(wanted)
         entries: dict[Subject, list[Entry]] = {}
         times: dict[int, datetime] = {}
         latest = datetime.fromisoformat(seen_at) if seen_at else datetime.min.replace(tzinfo=UTC)
-        undecoded: dict[Subject, Exception] = {}
+        undecoded: dict[Subject, tuple[str, Exception]] = {}
         erased: set[Subject] = set()
         for stored in wanted:
             stream = str(stored.originator_id)
@@ -256,7 +272,7 @@ class Follower:
             except StorageUnavailable:
                 raise
             except Exception as no:  # noqa: BLE001 - an event of another time parks its case only
-                undecoded.setdefault(subject, no)
+                undecoded.setdefault(subject, (stored.topic, no))
                 entries.pop(subject, None)
                 continue
             latest = max(latest, entry.event.recorded_at)

@@ -6,14 +6,18 @@ read once and kept, within bounds, for those who are up to date.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
+from eventsourcing.persistence import Notification
 
 from lifecycle.events import BY_TOPIC, CaseEvent, ClaimEnded, ClaimMade, Entry, Refused, Reported
 from lifecycle.journal import Journal
 from lifecycle.refusals import Overloaded, StorageUnavailable
+from lifecycle.vault import WrongMasterKey
+from projections.tellings import TELLINGS
 
 LISTENERS_MAX: Final = 200
 POLL_SECONDS: Final = 0.05
@@ -26,9 +30,12 @@ PAGE_EVENTS: Final = 200
 SHOWN: Final = frozenset(
     topic
     for topic, event in BY_TOPIC.items()
-    if issubclass(event, CaseEvent | Refused | Reported | ClaimMade | ClaimEnded)
+    if issubclass(event, (CaseEvent, Refused, Reported, ClaimMade, ClaimEnded, *TELLINGS))
 )
-"""What happened to cases, what was refused, and what tools say; no keys, requests, definitions."""
+"""What happened to cases, what was refused, what tools say and are told.
+
+No keys, requests, definitions.
+"""
 
 log = structlog.get_logger("statekeeper.live")
 
@@ -124,9 +131,26 @@ class Live:
         self._news = asyncio.Event()
 
 
-def page(journal: Journal, after: int, limit: int) -> tuple[list[Entry], int]:
-    """The events behind a position that are for showing, and the last position looked at."""
+def page(
+    journal: Journal, after: int, limit: int, *, topics: Collection[str] = SHOWN
+) -> tuple[list[Entry], int]:
+    """The events behind a position that are for showing, and the last position looked at.
+
+    One that cannot be read is left out, and stops nobody: `statekeeper verify` names it.
+    """
     tail = journal.recorder.tail(after, limit)
-    wanted = [one for one in tail if one.topic in SHOWN]
-    journal.mapper.recall_keys(wanted)
-    return [journal.mapper.to_domain_event(one) for one in wanted], tail[-1].id if tail else after
+    wanted = [one for one in tail if one.topic in topics]
+    with suppress(WrongMasterKey):  # whose it is, is found out where it is unsealed itself
+        journal.mapper.recall_keys(wanted)
+    entries = [entry for one in wanted if (entry := _entry(journal, one))]
+    return entries, tail[-1].id if tail else after
+
+
+def _entry(journal: Journal, stored: Notification) -> Entry | None:
+    try:
+        return journal.mapper.to_domain_event(stored)
+    except StorageUnavailable:
+        raise
+    except Exception as no:  # noqa: BLE001 - an event of another time is not everybody's trouble
+        log.warning("cannot be shown", stream=stored.originator_id, position=stored.id, why=str(no))
+        return None

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from html import escape
 
 from lifecycle.declaration import Declaration, Transition, walk
-from projections.geometry import Arrow, Box, Curve, Head, Label, Point, Spot, Start
+from projections.geometry import Arrow, Box, Curve, Geometry, Head, Label, Point, Spot, Start
 from projections.layout import BAND, BOLT_WIDTH, PADDING, initial, layout
 from projections.lettering import (
     LABEL_LINE,
@@ -34,15 +34,19 @@ def draw(
     current: Collection[str] = (),
     path: Collection[str] = (),
     counts: Mapping[str, int] | None = None,
+    links: Mapping[str, str] | None = None,
+    geometry: Geometry | None = None,
 ) -> str:
     """Give the picture as an SVG document that may also stand inside a page.
 
     `current` are ids of active states, `path` the names of transitions made (ids of states passed
-    may stand among them), `counts` the number of cases per state. Unknown ids are passed over.
+    may stand among them), `counts` the number of cases per state, `links` the address that a state
+    leads to. Unknown ids are passed over. `geometry` is where everything stands, if that is known
+    already: it takes most of the time.
     """
-    counts = counts or {}
-    geometry = layout(declaration, counts=counts)
-    scene = _Scene(declaration, frozenset(current), frozenset(path), counts)
+    counts, links = counts or {}, links or {}
+    geometry = geometry or layout(declaration, counts=counts)
+    scene = _Scene(declaration, frozenset(current), frozenset(path), counts, links)
     compounds = [spot for spot in geometry.states if scene.states[spot.id].states]
     leaves = [spot for spot in geometry.states if not scene.states[spot.id].states]
     width, height = _number(geometry.width), _number(geometry.height)
@@ -50,7 +54,8 @@ def draw(
     return "\n".join(
         [
             (
-                f'<svg xmlns="http://www.w3.org/2000/svg" class="lifecycle" role="img" '
+                f'<svg xmlns="http://www.w3.org/2000/svg" class="lifecycle" '
+                f'role="{"group" if links else "img"}" '
                 f'viewBox="0 0 {width} {height}" width="100%" '
                 f'style="max-width:{width}px;height:auto" '
                 f'aria-labelledby="picture-{name}-title picture-{name}-desc">'
@@ -78,10 +83,12 @@ class _Scene:
         current: frozenset[str],
         path: frozenset[str],
         counts: Mapping[str, int],
+        links: Mapping[str, str],
     ) -> None:
         places = walk(declaration.states)
         self.declaration = declaration
         self.counts = counts
+        self.links = links
         self.path = path
         self.states = {place.id: place.state for place in places}
         self.above = {place.id: place.above for place in places}
@@ -175,7 +182,7 @@ class _Scene:
             parts.append(_write(owner, "owner", x, y + 11))
         parts.append(self._count(spot, box.x + box.width - 12, box.y + box.height / 2))
         parts.append(self._marker(spot, (box.x, box.y + box.height / 2)))
-        return "".join([*parts, "</g>"])
+        return self._linked(spot, "".join([*parts, "</g>"]))
 
     def compound(self, spot: Spot) -> str:
         box, state = spot.box, self.states[spot.id]
@@ -193,7 +200,16 @@ class _Scene:
             top, bottom = box.y + BAND + 4, box.y + box.height
             parts.append(f'<path class="divider" d="M{_at((x, top))}V{_number(bottom)}"/>')
         parts.append(self._marker(spot, (box.x, box.y + 15)))
-        return "".join([*parts, "</g>"])
+        return self._linked(spot, "".join([*parts, "</g>"]))
+
+    def _linked(self, spot: Spot, drawn: str) -> str:
+        """Let a state lead somewhere; who hears it is told how many cases are there."""
+        link = self.links.get(spot.id)
+        if link is None:
+            return drawn
+        count = self.counts.get(spot.id)
+        told = self.title(spot.id) + ("" if count is None else f": {count:,}")
+        return f'<a href="{_text(link)}" aria-label="{_text(told)}">{drawn}</a>'
 
     def _marker(self, spot: Spot, at: Point) -> str:
         """Set a disc with a tick on the border: the current state shows without colour."""

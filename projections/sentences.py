@@ -19,7 +19,6 @@ from lifecycle.declaration import Transition
 from lifecycle.events import (
     ERASED,
     Answered,
-    Asker,
     CarriedOver,
     CaseAdopted,
     CaseEvent,
@@ -28,20 +27,32 @@ from lifecycle.events import (
     ClaimMade,
     Condition,
     DefinitionAdopted,
+    DriftFound,
+    DriftResolved,
     Erased,
     Event,
+    Fetched,
     FieldsSet,
+    FlowFailing,
+    FlowRecovered,
+    FlowStarted,
+    FlowStopped,
     Heard,
     HeardAgain,
     KeyIssued,
     KeyRevoked,
+    MessagesLetGo,
+    OfNotice,
     Parked,
+    ReactionDropped,
+    ReactionPlanned,
     ReferenceFreed,
     ReferenceHeld,
     ReferenceReleased,
     ReferenceTaken,
     Refused,
     Reported,
+    SessionsEnded,
     StateCorrected,
     TransitionMade,
     Understood,
@@ -49,9 +60,11 @@ from lifecycle.events import (
     Valued,
 )
 from lifecycle.model import Lifecycle
+from projections.tellings import told
 from projections.wording import (
     REMEMBERED_MAX,
     any_of,
+    asker,
     condition,
     kind_of,
     label,
@@ -67,6 +80,7 @@ from projections.wording import (
     write,
 )
 
+TWICE: Final = 2
 OWNERS_MAX: Final = 2
 """Tools that staff are said to have stood in for; of more they acted as the steward."""
 
@@ -90,7 +104,7 @@ def sentence(
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _said(  # noqa: PLR0911 - one for each kind of event
+def _said(  # noqa: C901, PLR0911 - one for each kind of event
     event: Event, lifecycle: Lifecycle | None, case: str, hidden: Collection[str]
 ) -> str:
     match event:
@@ -117,6 +131,18 @@ def _said(  # noqa: PLR0911 - one for each kind of event
             return _refused(event, lifecycle, case, hidden)
         case Reported() | ClaimMade() | ClaimEnded():
             return _reported(event, lifecycle, case)
+        case (
+            OfNotice()
+            | ReactionPlanned()
+            | ReactionDropped()
+            | DriftFound()
+            | DriftResolved()
+            | FlowFailing()
+            | FlowRecovered()
+            | FlowStopped()
+            | FlowStarted()
+        ):
+            return told(event, lifecycle, case)
         case _:
             return _beside(event, lifecycle)
 
@@ -172,7 +198,7 @@ def _begun(
         known += f", known in {tool_title(tool, lifecycle)} as {_record(tool, kind, lifecycle)} "
         known += some_of([quote(ref) for ref in refs])
     if isinstance(event, CaseAdopted):
-        return f"{_asker(event.by, lifecycle)} took in {case} as already {state}{known}"
+        return f"{asker(event.by, lifecycle)} took in {case} as already {state}{known}"
     openers = lifecycle.ownership.openers(lifecycle.chart.initial) if lifecycle else ()
     return f"{_who(event, lifecycle, openers)} opened {case} as {state}{known}"
 
@@ -181,8 +207,8 @@ def _linked(event: ReferenceTaken, lifecycle: Lifecycle | None, case: str) -> st
     record = f"{_record(event.tool, event.kind, lifecycle)} {quote(event.ref)}"
     whose = "its" if event.by.tool == event.tool else f"{tool_title(event.tool, lifecycle)}'s"
     if isinstance(event, ReferenceReleased):
-        return f"{_asker(event.by, lifecycle)} unlinked {case} from {whose} {record}"
-    return f"{_asker(event.by, lifecycle)} linked {case} to {whose} {record}"
+        return f"{asker(event.by, lifecycle)} unlinked {case} from {whose} {record}"
+    return f"{asker(event.by, lifecycle)} linked {case} to {whose} {record}"
 
 
 def _refused(
@@ -190,7 +216,7 @@ def _refused(
 ) -> str:
     wanted = _wanted(event, lifecycle, case)
     often = f" {event.times} times" if event.times > 1 else ""
-    said = f"{_asker(event.by, lifecycle)} asked{often} to {wanted}, which was refused"
+    said = f"{asker(event.by, lifecycle)} asked{often} to {wanted}, which was refused"
     if mentions(event.detail, hidden):
         return said
     return f"{said}: {_no(event, lifecycle, case)}"
@@ -251,25 +277,42 @@ def _reported(
             tool = tool_title(event.tool, lifecycle)
             return f"{tool}'s word “{quote(event.word)}” waits until {case} has come that far"
         case ClaimEnded():
-            ended = _ENDS.get(event.outcome, "waits no more")
-            return f"what {_asker(event.by, lifecycle)} said of {case} before its time {ended}"
+            ended = _ENDS.get(event.why) or _ENDS.get(event.outcome, "waits no more")
+            return f"what {asker(event.by, lifecycle)} said of {case} before its time {ended}"
 
 
 def _message(
-    event: Heard | HeardAgain | Understood | Parked | Unparked, lifecycle: Lifecycle | None
+    event: Heard | Fetched | HeardAgain | Understood | Parked | Unparked,
+    lifecycle: Lifecycle | None,
 ) -> str:
-    who = _asker(event.by, lifecycle)
+    who = asker(event.by, lifecycle)
     match event:
         case Heard():
-            return f"{who} sent a message"
+            return f"{who} sent a message{_HEARD.get(event.why or event.outcome, '')}"
+        case Fetched():
+            return f"{who} was asked for the record that a message named"
         case HeardAgain():
-            return f"{who} sent the same message again"
+            often = f", {event.times} times by now" if event.times > TWICE else ""
+            return f"{who} sent the same message again{often}"
         case Understood():
-            return f"a message about {event.case} was looked at again: {event.outcome}"
+            about = f" about {event.case}" if event.case else ""
+            looked = f"{who} had a message{about} looked at again" if event.by.staff else ""
+            return f"{looked or f'a message{about} was looked at again'}: {event.outcome}"
         case Parked():
-            return f"{who} sent a message about a record that is linked to nothing yet"
+            return f"{who} sent a message about a record that is not known yet"
         case Unparked():
-            return "a message waits no more: its record was linked"
+            return "a message waits for its record no more"
+
+
+_HEARD: Final = {
+    "unknown-reference": " about a record that is not linked to anything",
+    "no-reference": " that names no record",
+    "unknown-word": " with a word that nobody has declared",
+    "unknown-field": " about a field that nobody has declared",
+    "not-fetched": " that only names a record, which is to be asked for",
+    "stale": " that is older than what it said before",
+}
+"""Why a message means nothing for a case, or its outcome → how its sentence ends."""
 
 
 def _what_was_said(event: Reported, lifecycle: Lifecycle | None) -> str:
@@ -301,6 +344,7 @@ _ENDS: Final = {
     "applied": "came true",
     "agrees": "is so by now",
     "stale": "was taken back",
+    "said-again": "was said once more",
     "drift": "cannot come true any more",
 }
 
@@ -309,7 +353,7 @@ _ENDS: Final = {
 
 
 def _beside(event: Event, lifecycle: Lifecycle | None) -> str:  # noqa: PLR0911 - as above
-    who = _asker(event.by, lifecycle)
+    who = asker(event.by, lifecycle)
     match event:
         case ReferenceHeld():
             return f"{who} linked a record to {event.case}"
@@ -322,8 +366,13 @@ def _beside(event: Event, lifecycle: Lifecycle | None) -> str:  # noqa: PLR0911 
             return f"{who} issued a {'read-only ' if event.read_only else ''}key to {whom}"
         case KeyRevoked():
             return f"{who} revoked a key"
-        case Heard() | HeardAgain() | Understood() | Parked() | Unparked():
+        case SessionsEnded():
+            return f"{who} signed out everywhere"
+        case Heard() | Fetched() | HeardAgain() | Understood() | Parked() | Unparked():
             return _message(event, lifecycle)
+        case MessagesLetGo():
+            count = f"{event.messages:,} message{'' if event.messages == 1 else 's'}"
+            return f"{who} let go of how {count} had come, as long ago as is kept"
         case DefinitionAdopted():
             same = lifecycle is not None and lifecycle.name == event.lifecycle
             title = lifecycle.declaration.title if lifecycle and same else spaced(event.lifecycle)
@@ -339,16 +388,10 @@ def _words_of_class(name: str) -> str:
 # --- the parts of a sentence --------------------------------------------------------------------
 
 
-def _asker(by: Asker, lifecycle: Lifecycle | None) -> str:
-    if by.tool:
-        return tool_title(by.tool, lifecycle)
-    return by.staff or "Statekeeper"
-
-
 def _who(event: CaseEvent, lifecycle: Lifecycle | None, owners: Collection[str]) -> str:
     """Name the asker; of staff also in whose place, where that is plain."""
     if not event.override or not event.by.staff:
-        return _asker(event.by, lifecycle)
+        return asker(event.by, lifecycle)
     if not 0 < len(owners) <= OWNERS_MAX:
         return f"{event.by.staff}, as the steward,"
     titles = any_of([tool_title(tool, lifecycle) for tool in owners])

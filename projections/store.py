@@ -114,10 +114,23 @@ def open_store(
     """
     made_with = marks(lifecycles)
     if database.startswith("sqlite:///"):
-        log = Path(unquote(database.removeprefix("sqlite:///"))).absolute()
-        path = log.with_name(f"{log.name}-views.db")
-        return SqliteStore.opened(path, made_with, checking=checking)
+        return SqliteStore.opened(_views_beside(database), made_with, checking=checking)
     return PostgresStore.opened(database, made_with)
+
+
+def find_store(database: str, lifecycles: Mapping[str, Lifecycle]) -> Store | None:
+    """Open the store that belongs to this log, where there is one; nothing is made.
+
+    One of an older version, or damaged, is as good as none.
+    """
+    if database.startswith("sqlite:///"):
+        return SqliteStore.found(_views_beside(database), marks(lifecycles))
+    return PostgresStore.found(database, marks(lifecycles))
+
+
+def _views_beside(database: str) -> Path:
+    log = Path(unquote(database.removeprefix("sqlite:///"))).absolute()
+    return log.with_name(f"{log.name}-views.db")
 
 
 def marks(lifecycles: Mapping[str, Lifecycle]) -> str:
@@ -143,6 +156,7 @@ _SQLITE_WORDS = {
     "number": "INTEGER",
     "clustered": "WITHOUT ROWID",
     "on": "",
+    "locked": "",
 }
 
 
@@ -206,6 +220,12 @@ class SqliteStore(Store):
             if not store._is_sound(checking=checking):
                 store._make_anew()
         return store
+
+    @classmethod
+    def found(cls, path: Path, made_with: str) -> "SqliteStore | None":
+        """Open the store if it is there and sound."""
+        store = cls(path, made_with)
+        return store if store._is_sound(checking=False) else None
 
     @contextmanager
     def reading(self) -> Iterator[SqliteSession]:
@@ -388,7 +408,10 @@ def _make(path: Path, made_with: str, *, indexes: bool) -> None:
         for statement in (*tables.TABLES, *(tables.INDEXES if indexes else ())):
             session.run(statement)
         session.run(
-            tables.INSERT_FOLLOWED, schema_version=tables.SCHEMA_VERSION, made_with=made_with
+            tables.INSERT_FOLLOWED,
+            schema_version=tables.SCHEMA_VERSION,
+            build=uuid4().hex,
+            made_with=made_with,
         )
         session.connection.execute("COMMIT")
     finally:
@@ -427,6 +450,7 @@ def _for_postgres(statement: str, schema: str, built: str = "") -> bytes:
             number=sql.SQL("bigint"),
             clustered=sql.SQL(""),
             on=sql.SQL("{}.").format(sql.Identifier(schema)),
+            locked=sql.SQL("FOR UPDATE SKIP LOCKED"),
         )
         .as_bytes()
     )
@@ -485,6 +509,17 @@ class PostgresStore(Store):
                 session.run(tables.DROP_SCHEMA)
                 store._make(session, indexes=True)
         return store
+
+    @classmethod
+    def found(cls, database: str, made_with: str) -> "PostgresStore | None":
+        """Open the store if it is there."""
+        store = cls(database, f"{Lines(database).schema}_views", made_with)
+        with store._transaction() as session:
+            there = session.rows(tables.SELECT_SCHEMA, name=store.schema)
+            if there and store._is_known(session):
+                return store
+        store.close()
+        return None
 
     @contextmanager
     def reading(self) -> Iterator[PostgresSession]:
@@ -583,6 +618,7 @@ class PostgresStore(Store):
         mine.run(
             tables.INSERT_FOLLOWED,
             schema_version=tables.SCHEMA_VERSION,
+            build=uuid4().hex,
             made_with=self._made_with,
         )
 

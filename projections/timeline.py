@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lifecycle.case import Case
 from lifecycle.events import (
     Answered,
     Asker,
@@ -17,10 +18,22 @@ from lifecycle.events import (
     ClaimMade,
     Condition,
     DefinitionAdopted,
+    DriftFound,
+    DriftResolved,
     Entry,
     Event,
     FieldsSet,
+    FlowFailing,
+    FlowRecovered,
+    FlowStarted,
+    FlowStopped,
+    Heard,
     KeyIssued,
+    MessagesLetGo,
+    NoticeDue,
+    OfNotice,
+    ReactionDropped,
+    ReactionPlanned,
     ReferenceHeld,
     ReferenceTaken,
     Refused,
@@ -31,6 +44,7 @@ from lifecycle.events import (
     Valued,
 )
 from lifecycle.model import Lifecycle
+from lifecycle.streams import message_id, tool_of
 from projections.sentences import sentence
 from projections.wording import mentions
 
@@ -87,13 +101,37 @@ def view(
 
 
 def history(
-    entries: Iterable[Entry], lifecycle: Lifecycle | None, *, hidden: Collection[str] = ()
+    entries: Iterable[Entry],
+    lifecycle: Lifecycle | None,
+    *,
+    hidden: Collection[str] = (),
+    of: Case | None = None,
 ) -> list[EventView]:
-    """Show a case's changes and what was refused beside it, oldest first.
+    """Show a case's changes, and what was refused, said and told beside it, oldest first.
 
     Of one refusal repeated only the last count stands, at the place of the first.
     """
-    return [view(entry, lifecycle, hidden=hidden) for entry in settled(entries)]
+    about = {"collection": of.collection, "id": of.id} if of else {}
+    return [view(entry, lifecycle, hidden=hidden, **about) for entry in settled(entries)]
+
+
+def seen_by(tool: str | None, entries: Iterable[Entry]) -> list[Entry]:
+    """Leave out what is between other tools and Statekeeper; staff see all."""
+    return [entry for entry in entries if tool is None or between(entry) in {None, tool}]
+
+
+def between(entry: Entry) -> str | None:
+    """Name the tool of an event that is between one tool and Statekeeper; None of all others."""
+    match entry.event:
+        case ClaimEnded(message=message):
+            return tool_of(message)
+        case Heard() | Reported() | ClaimMade() | OfNotice() | DriftFound() | DriftResolved():
+            return entry.event.tool
+        case ReactionPlanned() | ReactionDropped():
+            return entry.event.tool
+        case FlowFailing() | FlowRecovered() | FlowStopped() | FlowStarted():
+            return entry.event.tool
+    return None
 
 
 def settled(entries: Iterable[Entry]) -> list[Entry]:
@@ -130,7 +168,13 @@ def _case_of(entry: Entry) -> tuple[str | None, str | None]:
     match entry.event:
         case ReferenceHeld(case=named):
             name = named
-        case Reported(case=named):
+        case Reported(case=named) | OfNotice(case=named) | DriftFound(case=named):
+            name = named
+        case DriftResolved(case=named) | ReactionPlanned(case=named) | ReactionDropped(case=named):
+            name = named
+        case Heard(case=None):
+            return None, None
+        case Heard(case=str(named)):
             name = named
         case Answered(case=named) if named.startswith("case:"):
             name = named.partition(":")[2]
@@ -192,7 +236,7 @@ def _of_transition(event: TransitionMade, hidden: Collection[str]) -> dict[str, 
         "condition": condition,
         "rule": event.rule,
         "reason": event.reason,
-        "message": event.message,
+        "message": called(event.message),
         "auto": event.auto,
         "override": event.override,
         "definition": event.definition,
@@ -223,7 +267,7 @@ def _of_refusal(event: Refused, hidden: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _beside(  # noqa: PLR0911 - as above
+def _beside(  # noqa: C901, PLR0911, PLR0912 - as above
     event: Event,
 ) -> dict[str, Any]:
     """Digests of keys and of requests, and whole definitions, are not for showing."""
@@ -234,28 +278,71 @@ def _beside(  # noqa: PLR0911 - as above
             return {"case": event.case, "version": event.version, "status": event.status}
         case KeyIssued():
             return {"tool": event.tool, "staff": event.staff, "read_only": event.read_only}
+        case MessagesLetGo():
+            return {"collection": event.collection, "messages": event.messages}
         case DefinitionAdopted():
             named = {"lifecycle": event.lifecycle, "version": event.version}
             return {**named, "digest": event.digest}
         case Reported():
-            return {name: getattr(event, name) for name in _OF_REPORT}
+            said = {name: getattr(event, name) for name in _OF_REPORT}
+            return {**said, "message": called(event.message)}
         case ClaimMade():
-            return {name: getattr(event, name) for name in _OF_CLAIM}
+            said = {name: getattr(event, name) for name in _OF_CLAIM}
+            return {**said, "message": called(event.message)}
         case ClaimEnded():
-            return {"message": event.message, "outcome": event.outcome, "why": event.why}
+            return {"message": called(event.message), "outcome": event.outcome, "why": event.why}
+        case Heard():
+            return {name: getattr(event, name) for name in _OF_MESSAGE}
+        case OfNotice() | ReactionPlanned() | ReactionDropped():
+            return _of_notice(event)
+        case DriftFound() | DriftResolved():
+            return _of_drift(event)
+        case FlowFailing() | FlowRecovered() | FlowStopped() | FlowStarted():
+            return {"tool": event.tool, "why": getattr(event, "why", "")}
         case _:
             return {}
 
 
+def _of_notice(event: OfNotice | ReactionPlanned | ReactionDropped) -> dict[str, Any]:
+    """What it carries is for staff, and for the tool that is told it: nobody else is shown it."""
+    data = {name: getattr(event, name) for name in _OF_NOTICE if hasattr(event, name)}
+    notice = {"notice": event.id, **data}
+    return {**notice, "fields": event.personal} if isinstance(event, NoticeDue) else notice
+
+
+def _of_drift(event: DriftFound | DriftResolved) -> dict[str, Any]:
+    drift = {"drift": event.id, "tool": event.tool, "field": event.field}
+    if isinstance(event, DriftResolved):
+        return {**drift, "how": event.how, "until": event.until, "reason": event.reason}
+    said: Value = event.reported if event.is_word else event.personal.get(event.field)
+    return {
+        **drift,
+        "reported": said,
+        "expected": event.expected,
+        "why": event.why,
+        "message": called(event.message),
+    }
+
+
+_OF_NOTICE: Final = (
+    *("tool", "type", "status_field", "word", "was", "request", "reaction", "fires_at"),
+    *("attempts", "status", "why", "newer", "reason"),
+)
+_OF_MESSAGE: Final = ("tool", "status_field", "word", "ref", "kind", "event_id", "outcome", "why")
 _OF_REPORT: Final = (
     *("tool", "status_field", "word", "outcome", "why", "expected"),
-    *("said", "differing", "message"),
+    *("said", "differing"),
 )
-_OF_CLAIM: Final = ("tool", "status_field", "word", "message")
+_OF_CLAIM: Final = ("tool", "status_field", "word")
+
+
+def called(message: str | None) -> str | None:
+    """Call a message as it is called outside of the log, by its stream."""
+    return message_id(message) if message else None
 
 
 def _circumstances(event: CaseEvent) -> dict[str, Any]:
-    return {"reason": event.reason, "message": event.message, "override": event.override}
+    return {"reason": event.reason, "message": called(event.message), "override": event.override}
 
 
 def _values(event: Valued, hidden: Collection[str]) -> Mapping[str, Value]:

@@ -25,7 +25,7 @@ class Overdue(Struct, frozen=True):
     state: str
     """The state whose limit ran out first: an active one, or an ancestor of one."""
     since: str
-    """When the case came to be where it is."""
+    """When the case came to be in that state."""
     due: str
     """By when it should have gone on."""
     seconds: int
@@ -169,20 +169,50 @@ def _memory(_: Lifecycle) -> dict[Hashable, tuple[OpenTransition, ...]]:
     return {}
 
 
+class Due(Struct, frozen=True):
+    """When a case should leave a state that it is in."""
+
+    at: datetime
+    state: str
+    """An active state, or an ancestor of one."""
+    since: datetime
+    """When the case came to be there."""
+
+
+def due(case: Case, lifecycle: Lifecycle) -> Due | None:
+    """Tell which limit of where the case is runs out first; None where there is none.
+
+    A limit counts from when its own leaf was entered, whatever other regions do meanwhile; that of
+    a state with children from when the first of its active leaves was.
+    """
+    limits = lifecycle.limits
+    if not limits or not is_declared(case, lifecycle):
+        return None
+    running = (
+        Due(since + timedelta(seconds=limits[state]), state, since)
+        for leaf, since in since_by_leaf(case).items()
+        for state in lifecycle.chart.active((leaf,)).ids.intersection(limits)
+    )
+    return min(running, key=_first_due, default=None)
+
+
+def since_by_leaf(case: Case) -> dict[str, datetime]:
+    """Tell when the case entered each of its leaves."""
+    entered = case.entered
+    return {leaf: entered[leaf].time if leaf in entered else case.since for leaf in case.states}
+
+
+def _first_due(one: Due) -> tuple[datetime, str]:
+    return one.at, one.state
+
+
 def overdue(case: Case, lifecycle: Lifecycle, now: datetime) -> Overdue | None:
     """Tell whether a limit of where the case is has run out; if several have, the first."""
-    limits = lifecycle.limits
-    if not limits:
+    first = due(case, lifecycle)
+    if first is None or now <= first.at:
         return None
-    active = lifecycle.chart.active(case.states).ids
-    running = [(seconds, state) for state, seconds in limits.items() if state in active]
-    if not running:
-        return None
-    seconds, state = min(running)
-    due = case.since + timedelta(seconds=seconds)
-    if now <= due:
-        return None
-    return Overdue(state, stamp(case.since), stamp(due), int((now - due).total_seconds()))
+    late = int((now - first.at).total_seconds())
+    return Overdue(first.state, stamp(first.since), stamp(first.at), late)
 
 
 def is_declared(case: Case, lifecycle: Lifecycle) -> bool:

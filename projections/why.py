@@ -7,25 +7,37 @@ open now.
 import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
 from lifecycle.case import Case, OpenTransition
+from lifecycle.drift import Standing, standing
 from lifecycle.events import (
     CarriedOver,
     CaseEvent,
     CaseOpened,
     ClaimEnded,
     ClaimMade,
+    DriftFound,
+    DriftResolved,
     Entry,
+    Heard,
+    NoticeDelivered,
+    NoticeGivenUp,
+    OfNotice,
+    ReactionDropped,
+    ReactionPlanned,
     Refused,
+    Reported,
     StateCorrected,
     TransitionMade,
+    Understood,
     Valued,
 )
-from lifecycle.mirror import Claim, Claims, wait
+from lifecycle.mirror import SILENT, Claim, Claims, Mirror, reflect, wait
 from lifecycle.model import Lifecycle
+from lifecycle.streams import message_id
 from projections.sentences import act, sentence
 from projections.timeline import EventView, settled, stamp, view
 from projections.views import HELD_UP, is_declared, overdue, ways_out
@@ -50,18 +62,25 @@ _UNITS: Final = ((DAY_SECONDS, "day"), (3600, "hour"), (60, "minute"), (1, "seco
 
 
 class Told(Struct, frozen=True):
-    """What a tool was told of this state."""
+    """What a tool is told of this state, and how it stands to that."""
 
     tool: str
     status_field: str
     word: str | None
-    outcome: str
-    at: str
+    """What it should show."""
+    outcome: Literal["delivered", "agrees", "waiting", "given-up", "differs", "unknown"]
+    at: str | None
+    """Since when that is so."""
     attempts: int
+    """Made to tell it, as far as they have come to an end."""
+    shown: str | None = None
+    """What it shows, as far as is known."""
+    why: str = ""
+    """Why it differs."""
 
 
 class Waiting(Struct, frozen=True):
-    """What an owner said before the case had come that far."""
+    """What a tool said that waits: before the case had come that far, or in unknown words."""
 
     tool: str
     status_field: str
@@ -69,6 +88,8 @@ class Waiting(Struct, frozen=True):
     since: str
     """When the tool saw it."""
     message: str
+    why: str
+    """`early`, or why nobody can know what it means."""
 
 
 class Why(Struct, frozen=True):
@@ -100,8 +121,8 @@ def why(
 ) -> Why:
     """Say why, from all entries of the case and beside it up to the moment asked about.
 
-    `now` is that moment: what is overdue is overdue then. `told` is left empty: it is known to
-    others.
+    `now` is that moment: what is overdue is overdue then. What is between a tool and Statekeeper is
+    told as far as it stands among the entries.
     """
     changes = [entry for entry in entries if isinstance(entry.event, CaseEvent)]
     chain = _chain(changes, lifecycle)
@@ -119,23 +140,81 @@ def why(
         stamp(case.since),
         " ".join(_answer(case, chain, refusals, ways, lifecycle, hidden, now)),
         views(sorted({id(e): e for link in chain for e in link}.values(), key=_newest)),
-        (),
+        list(_told(case, entries, lifecycle)),
         views(refusals),
-        [_waiting(claim) for claim in _claims(entries).open],
+        waiting(entries),
         ways,
     )
 
 
-def _claims(entries: Sequence[Entry]) -> Claims:
+def reasons(case: Case, entries: Sequence[Entry], lifecycle: Lifecycle) -> list[str]:
+    """Say only why it is there: where it is and what comes next stand beside it already."""
+    changes = [entry for entry in entries if isinstance(entry.event, CaseEvent)]
+    refusals = [entry for entry in settled(entries) if isinstance(entry.event, Refused)][::-1]
+    return [*_reasons(case, _chain(changes, lifecycle), refusals, lifecycle, ())]
+
+
+def waiting(entries: Sequence[Entry]) -> list[Waiting]:
+    """List what came too early, in the order in which it is decided again, and what is parked."""
     claims = Claims()
     for entry in entries:
         if isinstance(entry.event, ClaimMade | ClaimEnded):
             claims = wait(claims, entry)
-    return claims
+    return [*map(_waiting, claims.open), *_parked(entries)]
 
 
 def _waiting(claim: Claim) -> Waiting:
-    return Waiting(claim.tool, claim.status_field, claim.word, stamp(claim.at), claim.message)
+    since = stamp(claim.at)
+    message = message_id(claim.message)
+    return Waiting(claim.tool, claim.status_field, claim.word, since, message, "early")
+
+
+def _parked(entries: Sequence[Entry]) -> Iterator[Waiting]:
+    """Tell what was said in words that nobody has declared."""
+    parked: dict[str, Heard] = {}
+    for entry in entries:
+        if isinstance(entry.event, Heard):
+            parked[entry.stream] = entry.event
+        elif isinstance(entry.event, Understood) and entry.event.outcome != "parked":
+            parked.pop(entry.stream, None)
+    for stream, heard in parked.items():
+        if heard.outcome == "parked":
+            about = (heard.tool, heard.status_field, heard.word)
+            yield Waiting(*about, stamp(heard.happened_at), message_id(stream), heard.why)
+
+
+def _told(case: Case, entries: Sequence[Entry], lifecycle: Lifecycle) -> Iterator[Told]:
+    """Tell how the tools whose events these are stand to the state."""
+    mirrors: dict[str, Mirror] = {}
+    tries: dict[tuple[str, str, str], int] = {}
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, OF_MIRROR):
+            mirrors[event.tool] = reflect(mirrors.get(event.tool, SILENT), event)
+        if isinstance(event, NoticeDelivered | NoticeGivenUp) and event.word:
+            tries[event.tool, event.status_field, event.word] = event.attempts
+    if not is_declared(case, lifecycle):
+        return
+    for tool, mirror in mirrors.items():
+        for one in standing(tool, mirror, case, lifecycle):
+            if one.is_word and one.expected is not None:
+                yield _standing(one, mirror, tries.get((tool, one.field, one.expected), 0))
+
+
+def _standing(one: Standing, mirror: Mirror, attempts: int) -> Told:
+    outcome: Any = one.stands
+    if one.stands == "agrees" and mirror.told.get(one.field):
+        outcome = "delivered"
+    elif one.why == "given-up":
+        outcome = "given-up"
+    since = stamp(one.since) if one.since else None
+    return Told(one.tool, one.field, one.expected, outcome, since, attempts, one.shown, one.why)
+
+
+OF_MIRROR: Final = (
+    *(Reported, OfNotice, ReactionPlanned, ReactionDropped, DriftFound, DriftResolved),
+)
+"""What stands in a mirror."""
 
 
 # --- the chain ----------------------------------------------------------------------------------
@@ -191,6 +270,19 @@ def _answer(
 ) -> Iterator[str]:
     state = state_titles(case.states, lifecycle)
     yield f"{noun(lifecycle).capitalize()} {case.id} has been {state} since {moment(case.since)}."
+    yield from _reasons(case, chain, refusals, lifecycle, hidden)
+    yield from _late(case, lifecycle, now)
+    yield from _next(case, ways, lifecycle, hidden)
+
+
+def _reasons(
+    case: Case,
+    chain: Sequence[Sequence[Entry]],
+    refusals: Sequence[Entry],
+    lifecycle: Lifecycle,
+    hidden: Collection[str],
+) -> Iterator[str]:
+    """Say what brought it there, why that counted, and what was refused since."""
     if chain:
         last, *facts = chain[-1]
         yield sentence(last.event, lifecycle, hidden=hidden)
@@ -198,8 +290,6 @@ def _answer(
         if facts:
             yield f"It rests on this: {_facts(facts, lifecycle, hidden)}"
         yield from _refused_since(last, refusals, lifecycle, hidden)
-    yield from _late(case, lifecycle, now)
-    yield from _next(case, ways, lifecycle, hidden)
 
 
 def _whose_word(entry: Entry, case: Case, lifecycle: Lifecycle) -> Iterator[str]:
@@ -270,7 +360,7 @@ def _next(
         yield f"Next, {'; or '.join(free)}."
     for way in ways:
         if way.blocked:
-            yield f"{_way(case, way, lifecycle)} once {_once(case, way, lifecycle, hidden)}."
+            yield f"{_way(case, way, lifecycle)} once {once(case, way, lifecycle, hidden)}."
 
 
 def _way(case: Case, way: OpenTransition, lifecycle: Lifecycle) -> str:
@@ -278,7 +368,7 @@ def _way(case: Case, way: OpenTransition, lifecycle: Lifecycle) -> str:
     return f"{makers} may {act(way.name, case.states, (), lifecycle, noun(lifecycle)).base}"
 
 
-def _once(case: Case, way: OpenTransition, lifecycle: Lifecycle, hidden: Collection[str]) -> str:
+def once(case: Case, way: OpenTransition, lifecycle: Lifecycle, hidden: Collection[str]) -> str:
     """Say what would unblock it."""
     blocked = way.blocked or ""
     if missing := re.fullmatch(r"(.*) (?:is|are) not set", blocked):

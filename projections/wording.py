@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from lifecycle.events import ERASED, Value
+from lifecycle.events import ERASED, Asker, Value
 from lifecycle.model import Lifecycle
 
 FACTS_MAX: Final = 6
@@ -255,6 +255,13 @@ def _noun(collection: str) -> str:
     if words.endswith(("sses", "xes", "ches", "shes", "zes")):
         return f"the {words[:-2]}"
     return f"the {words if words.endswith(('ss', 'us')) else words.removesuffix('s')}"
+
+
+def asker(by: Asker, lifecycle: Lifecycle | None) -> str:
+    """Name who asked, or acted: a tool as people do, or a member of staff."""
+    if by.tool:
+        return tool_title(by.tool, lifecycle)
+    return by.staff or "Statekeeper"
 
 
 def tool_title(tool: str, lifecycle: Lifecycle | None) -> str:

@@ -1,41 +1,91 @@
-"""The outgoing side, wired: what follows the log, until it is told to stop."""
+"""The outgoing side, wired: what follows the log, until it is told to stop.
 
+The read models are kept up to date by one thread, and notices are carried by another, with an event
+loop of its own. A third lets go of what was kept long enough.
+"""
+
+import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from threading import Event as Signal
+from threading import Thread
 
 import structlog
 
 from lifecycle.journal import Journal
 from lifecycle.model import Lifecycle
+from lifecycle.refusals import StorageUnavailable
+from projections import alerts
 from projections.board import Board
-from projections.follower import Follower, ReadModel, adopted, follow, rebuild
+from projections.book import Book, open_book
+from projections.courier import Courier
+from projections.drift import Drift
+from projections.follower import POLL_SECONDS, Follower, ReadModel, adopted, follow, rebuild
+from projections.messages import Messages
+from projections.notices import Notices
+from projections.posting import Poster
+from projections.retention import let_go
+from projections.routes import routes
 from projections.store import BeingRebuilt, Store, marks, open_store
+
+CARRY_SECONDS_MAX = 5.0
+"""How long the courier may take to end."""
 
 log = structlog.get_logger("statekeeper.worker")
 
 
 def models(lifecycles: Mapping[str, Lifecycle]) -> list[ReadModel]:
     """Every read model."""
-    return [Board(lifecycles)]
+    return [Board(lifecycles), Messages(), Notices(), Drift()]
 
 
-def work(journal: Journal, database: str, stop: Signal) -> None:
+def work(journal: Journal, database: str, environment: Mapping[str, str], stop: Signal) -> None:
+    """Keep the read models up to date, carry notices, let go of old bytes, until told to stop.
+
+    The environment says where tools and stewards are told.
+    """
+    broken = Signal()
+
+    def carrying_on() -> None:
+        try:
+            carry(journal, database, environment, stop)
+        except Exception:
+            log.exception("the courier has ended")
+            broken.set()
+            stop.set()
+
+    carrying = Thread(target=carrying_on, name="courier", daemon=True)
+    carrying.start()
+    letting_go = Thread(target=let_go, args=(journal, stop), name="retention", daemon=True)
+    letting_go.start()
+    try:
+        keep(journal, database, stop)
+    finally:
+        stop.set()
+        carrying.join(CARRY_SECONDS_MAX)
+        letting_go.join(CARRY_SECONDS_MAX)
+    if broken.is_set():
+        raise SystemExit(1)  # whoever runs us starts us again
+
+
+def keep(journal: Journal, database: str, stop: Signal) -> None:
     """Keep the read models of this database up to date until told to stop."""
     lifecycles = journal.lifecycles
     store = open_store(database, lifecycles, checking=True)
-    if store.position() > journal.recorder.last_position():
-        log.warning("the read models know more than the log: it was restored; rebuilding")
-        for _ in rebuilt(journal, store):
-            pass
+
+    def remake(why: str) -> None:
+        log.warning(why)
+        with suppress(BeingRebuilt):  # another worker is at it
+            for _ in rebuilt(journal, store):
+                pass
 
     def otherwise() -> None:
         if adopted(journal.recorder, journal.mapper, lifecycles):
-            log.info("the definitions have changed; rebuilding the read models")
-            with suppress(BeingRebuilt):
-                for _ in rebuilt(journal, store):
-                    pass
+            remake("the definitions have changed; rebuilding the read models")
 
+    while store.position() > journal.recorder.last_position() and not stop.is_set():
+        remake("the read models know more than the log: it was restored; rebuilding")
+        stop.wait(POLL_SECONDS)
     follower = Follower(
         journal.recorder, journal.mapper, store, models(lifecycles), marks(lifecycles)
     )
@@ -45,6 +95,48 @@ def work(journal: Journal, database: str, stop: Signal) -> None:
     finally:
         store.close()
         log.info("stopped", position=follower.position)
+
+
+def carry(journal: Journal, database: str, environment: Mapping[str, str], stop: Signal) -> None:
+    """Carry notices to the tools, and to stewards what concerns them, until told to stop."""
+    book = _book(journal, database, stop)
+    if book is None:
+        return
+    with closing(book):
+        poster = Poster()
+        titles = {
+            tool: declared.title
+            for lifecycle in journal.lifecycles.values()
+            for tool, declared in lifecycle.declaration.tools.items()
+        }
+        ways = routes(journal.lifecycles, environment)
+        stewards = {tool: way.steward for (tool, _), way in ways.items() if way.steward}
+        teller = alerts.Teller(alerts.route(environment), titles, poster, stewards)
+        courier = Courier(
+            journal,
+            book,
+            ways,
+            environment=environment,
+            teller=teller,
+            poster=poster,
+        )
+        asyncio.run(courier.run(stop))
+
+
+def _book(journal: Journal, database: str, stop: Signal) -> Book | None:
+    """Open the courier's book, however long the database keeps it waiting."""
+    while not stop.is_set():
+        try:
+            book = open_book(database)
+            if book.position() > journal.recorder.last_position():
+                log.warning("the book knows more than the log: it was restored; making it anew")
+                book.start_over()
+        except StorageUnavailable as exc:
+            log.warning("waiting for the courier's book", why=exc.detail)
+            stop.wait(1.0)
+        else:
+            return book
+    return None
 
 
 def rebuilt(journal: Journal, store: Store) -> Iterator[int]:

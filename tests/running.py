@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class Service:
         *,
         definitions: Path = ROOT / "definitions",
         environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
         before: Callable[[], None] | None = None,
     ) -> None:
         """Start nothing yet; what it says goes to `log`, and `before` runs in the new process."""
@@ -50,6 +51,7 @@ class Service:
         self.port = free_port()
         self._definitions = definitions
         self._environment = {"STATEKEEPER_LOG_LEVEL": "warning", **(environment or {})}
+        self._options = options
         self._before = before
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, httpx.Client] = {}
@@ -99,7 +101,13 @@ class Service:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*PROGRAM, "serve", *over(self.database, self._definitions), f"--port={self.port}"],
+                [
+                    *PROGRAM,
+                    "serve",
+                    *over(self.database, self._definitions),
+                    f"--port={self.port}",
+                    *self._options,
+                ],
                 cwd=ROOT,
                 env=os.environ | self._environment,
                 stdout=log,
@@ -153,12 +161,18 @@ def running_service(
     *,
     definitions: Path = ROOT / "definitions",
     environment: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
     before: Callable[[], None] | None = None,
 ) -> Iterator[Service]:
     """Run the service over a database, on a port of its own; its log goes into the folder."""
     log = folder / f"service-{os.urandom(3).hex()}.log"
     service = Service(
-        database, log, definitions=definitions, environment=environment, before=before
+        database,
+        log,
+        definitions=definitions,
+        environment=environment,
+        options=options,
+        before=before,
     )
     try:
         service.start()
@@ -225,9 +239,12 @@ class IssuedKey(msgspec.Struct, frozen=True):
     key: str
 
 
-def issue_key(database: str, *, tool: str | None = None, staff: str | None = None) -> IssuedKey:
+def issue_key(
+    database: str, *, tool: str | None = None, staff: str | None = None, read_only: bool = False
+) -> IssuedKey:
     """Have the command line issue a key to a tool or to a member of staff."""
     whose = ["--tool", tool] if tool else ["--staff", str(staff)]
+    whose += ["--read-only"] if read_only else []
     done = command("keys", "issue", *whose, "--json", *over(database))
     assert done.returncode == 0, done.stderr
     return msgspec.json.decode(done.stdout, type=IssuedKey)

@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from api.problems import (
+    BadSignature,
     BodyTooLarge,
     InternalFault,
     MalformedRequest,
@@ -97,12 +98,17 @@ GROUPS: Final[Sequence[Group]] = (
                 do=["Send JSON, and say so: Content-Type: application/json."],
             ),
             NotFound: Advice(
-                means="Nothing has this address.",
+                means="Nothing has this address; or no message, notice or difference has this id.",
                 happens=[
                     "The address is misspelt, or ends in a slash.",
                     "A lifecycle is named that is not defined here.",
+                    "The message or notice is another tool's.",
+                    "The difference between a tool and the shared state has ended meanwhile.",
                 ],
-                do=["Take the address from the schema, where every one stands."],
+                do=[
+                    "Take the address from the schema, where every one stands.",
+                    "Take the id from its list, and send the Statekeeper-Position that named it.",
+                ],
             ),
             MethodNotAllowed: Advice(
                 means="There is something at this address, but it does not take this method.",
@@ -127,6 +133,19 @@ GROUPS: Final[Sequence[Group]] = (
                 do=[
                     "Send Authorization: Bearer and the key, whole.",
                     "Ask the operator for a new one: statekeeper keys issue --tool NAME.",
+                ],
+            ),
+            BadSignature: Advice(
+                means="Nothing proves that a webhook comes from the tool in its address.",
+                happens=[
+                    "The secret is not set, or is not the one that the product signs with.",
+                    "The product signs its address, and was given another than this service knows.",
+                    "It was signed too long ago, or a clock is wrong.",
+                ],
+                do=[
+                    "Set STATEKEEPER_<TOOL>_SECRET, or what the flow names, and restart.",
+                    "Behind a proxy, set STATEKEEPER_PUBLIC_URL to the address products are given.",
+                    "Look into the service's log: it says which of these it is.",
                 ],
             ),
             StaffOnly: Advice(

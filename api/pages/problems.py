@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from litestar import Response, Router, get
+from litestar import Router, get
 from litestar.exceptions import NotFoundException
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
-from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 from msgspec import Struct
 
@@ -54,26 +53,12 @@ class Example(Struct, frozen=True):
 
 def page_routes() -> list[Router]:
     """The pages open to all."""
-    static = create_static_files_router(
-        "/static", directories=[HERE / "static"], after_request=_guarded
-    )
-    return [Router("/", route_handlers=[start, index, page], response_headers=SECURITY), static]
-
-
-def _guarded(response: Response[Any]) -> Response[Any]:
-    response.headers.update(SECURITY)
-    return response
+    return [Router("/", route_handlers=[index, page], response_headers=SECURITY)]
 
 
 def templates() -> TemplateConfig[JinjaTemplateEngine]:
     """Where the pages' templates stand."""
     return TemplateConfig(directory=HERE / "templates", engine=JinjaTemplateEngine)
-
-
-@get("/", sync_to_thread=False, include_in_schema=False)
-def start() -> Template:
-    """What there is to see."""
-    return Template("start.html")
 
 
 @get("/problems", sync_to_thread=False, include_in_schema=False)

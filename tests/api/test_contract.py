@@ -202,7 +202,8 @@ def test_history_and_why_have_their_members(shared_service: Service) -> None:
     crm = shared_service.by("crm")
     history = crm.get(f"{address}/history").json()
     assert list(history) == ["items"]
-    assert [event["version"] for event in history["items"]] == [1, 2, 3]
+    changes = [event["version"] for event in history["items"] if event["version"]]
+    assert changes == [1, 2, 3]
     assert all(list(event) == EVENT_MEMBERS for event in history["items"])
     why = crm.get(f"{address}/why").json()
     assert list(why) == WHY_MEMBERS
@@ -265,8 +266,10 @@ def test_times_are_never_ahead_nor_before_what_they_follow(shared_service: Servi
     for claimed in ("2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"):
         query = {"occurred_at": claimed}
         crm.patch(f"{address}/fields", params=query, json={"scope": claimed})
-    times = [event["time"] for event in crm.get(f"{address}/history").json()["items"]]
-    recorded = crm.get(f"{address}/history").json()["items"][-1]["recorded_at"]
+    items = crm.get(f"{address}/history").json()["items"]
+    changes = [event for event in items if event["version"]]
+    times = [event["time"] for event in changes]
+    recorded = changes[-1]["recorded_at"]
     assert times == ["2026-05-04T10:00:00.000Z", "2026-05-04T10:00:00.000Z", recorded]
 
 
@@ -381,7 +384,8 @@ def test_refused_ask_is_kept_beside_the_case(shared_service: Service) -> None:
     for _ in range(3):
         crm.post(f"{job}/transitions", json={"transition": "confirm_deposit"})
     crm.post(f"{job}/transitions", json={"transition": "fly"})
-    opened, refused = crm.get(f"{job}/history").json()["items"]
+    items = crm.get(f"{job}/history").json()["items"]
+    opened, refused = (event for event in items if event["type"] != "NoticeDue")
     assert opened["type"] == "CaseOpened"
     assert refused["type"] == "Refused"
     assert refused["data"]["times"] == 3

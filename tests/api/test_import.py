@@ -1,5 +1,6 @@
 """Many cases at once: a line an ask, a line an answer, over HTTP and by the command line."""
 
+import asyncio
 import itertools
 import json
 import socket
@@ -7,17 +8,26 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from litestar.types import Send
 
+from api.door import Keeper, Visit
+from api.imports import Exchange
+from api.lines import Import
+from lifecycle.catalogue import Catalogue
 from tests.databases import NewDatabase
+from tests.lifecycle.given import asker
+from tests.lifecycle.journals import journal_on
 from tests.running import Service, command, over
 
 NUMBERS = itertools.count(1)
 LINE_BYTES_MAX = 2**20
 JOB_LINES = 5
+CREATED = 201
 
 
 def job(name: str) -> list[dict[str, Any]]:
@@ -101,11 +111,7 @@ def test_the_same_lines_again_change_nothing(shared_service: Service) -> None:
     assert [{k: one[k] for k in kept if k in one} for one in again] == [
         {k: one[k] for k in kept if k in one} for one in first
     ]
-    assert Counter(code(answer) for answer in again) == {
-        "": 200,
-        "not-the-owner": 1,
-        "unknown-case": 1,
-    }
+    assert Counter(map(code, again)) == {"": 200, "not-the-owner": 1, "unknown-case": 1}
 
 
 def test_equal_lines_are_each_applied(shared_service: Service) -> None:
@@ -131,6 +137,45 @@ def test_a_mended_line_is_decided_and_the_others_stay(shared_service: Service) -
     answers = imported(shared_service, ndjson(lines))
     assert [answer.get("replayed", False) for answer in answers] == [True, True, False]
     assert answers[2]["state"] == "scheduled"
+
+
+def test_what_was_refused_is_decided_again_once_a_line_before_it_is_mended(
+    shared_service: Service,
+) -> None:
+    """One wrong line takes those after it down; mended, it lets all of them through, once."""
+    (name,) = names(1)
+    lines = job(name)
+    wrong = [{**lines[0], "fields": {"email": "nobody"}}, *lines[1:]]
+    refused = imported(shared_service, ndjson(wrong))
+    assert [code(answer) for answer in refused] == ["invalid-fields", *["unknown-case"] * 4]
+    for replayed in (False, True):
+        answers = imported(shared_service, ndjson(lines))
+        assert [answer["version"] for answer in answers] == [1, 2, 3, 4, 5]
+        assert {answer.get("replayed", False) for answer in answers} == {replayed}
+
+
+def test_what_was_refused_is_not_applied_out_of_its_order(shared_service: Service) -> None:
+    """Once a later line of its case was applied, a refused one stays so, whatever is open now."""
+    (name,) = names(1)
+    opened, paid, schedule, *_ = job(name)
+    early = {"do": "transition", "id": name, "transition": "unschedule", "by": "projects"}
+    lines = ndjson([opened, early, paid, schedule])
+    first = imported(shared_service, lines)
+    assert [code(answer) for answer in first] == ["", "transition-not-open", "", ""]
+    for _ in range(2):
+        again = imported(shared_service, lines)
+        assert (code(again[1]), again[1]["detail"]) == ("transition-not-open", first[1]["detail"])
+        assert case(shared_service, name)["state"] == "scheduled"
+
+
+def test_what_was_refused_is_decided_again_once_the_case_is_ready(shared_service: Service) -> None:
+    """The same lines are decided on what there is now, as any ask under a key is."""
+    (name,) = names(1)
+    opened, paid, *_ = job(name)
+    assert code(imported(shared_service, ndjson([paid]))[0]) == "unknown-case"
+    imported(shared_service, ndjson([opened]))
+    assert imported(shared_service, ndjson([paid]))[0]["state"] == "deposit_confirmed"
+    assert imported(shared_service, ndjson([paid]))[0]["replayed"]
 
 
 def test_a_key_of_its_own_makes_a_line_an_ordinary_request(shared_service: Service) -> None:
@@ -237,19 +282,63 @@ def test_a_client_that_sends_everything_first_is_answered(sqlite_service: Servic
     lines = 30_000
     wide = json.dumps({"do": "open", "fields": {"scope": "x" * 500}, "by": "dance"}).encode()
     body = (wide + b"\n") * lines
-    head = (
-        f"POST /v1/jobs/import HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n"
-        f"Authorization: Bearer {sqlite_service.keys['staff']}\r\nConnection: close\r\n"
-        "Content-Type: application/x-ndjson\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", sqlite_service.port), timeout=30) as connection:
-        connection.sendall(head.encode() + body)
-        heard = bytearray()
-        while piece := connection.recv(1 << 20):
-            heard += piece
-    assert heard.startswith(b"HTTP/1.1 200")
-    assert heard.count(b'"type":"/problems/unknown-tool"') == lines
-    assert b'{"line":%d,' % lines in heard
+    head = {
+        "Authorization": f"Bearer {sqlite_service.keys['staff']}",
+        "Content-Type": "application/x-ndjson",
+    }
+    with closing(HTTPConnection("127.0.0.1", sqlite_service.port, timeout=30)) as connection:
+        connection.request("POST", "/v1/jobs/import", body, head)
+        heard = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+    assert [one["line"] for one in heard] == list(range(1, lines + 1))
+    assert {one["type"] for one in heard} == {"/problems/unknown-tool"}
+
+
+def test_nobody_is_given_up_for_not_reading_while_still_sending(new_sqlite: NewDatabase) -> None:
+    """However long the sending takes; who takes nothing after that is given up."""
+    pieces = [ndjson([{"do": "open", "id": f"S-{number}", "by": "dance"}]) for number in range(5)]
+    idle, step = 2.0, 0.6
+    all_came, taken = asyncio.Event(), bytearray()
+
+    async def receive() -> Any:
+        await asyncio.sleep(step)
+        piece = pieces.pop(0)
+        if not pieces:
+            all_came.set()
+        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+    async def send(message: Any) -> None:
+        if message.get("body"):
+            await all_came.wait()
+        taken.extend(message.get("body", b""))
+
+    async def never(message: Any) -> None:
+        if message.get("body"):
+            await asyncio.Event().wait()
+
+    async def exchanged(keeper: Keeper, idle_seconds: float, send: Send) -> None:
+        scope: Any = {
+            "method": "POST",
+            "scheme": "http",
+            "path": "/v1/jobs/import",
+            "headers": [],
+            "query_string": b"",
+        }
+        lifecycle = keeper.catalogue.lifecycles["jobs"]
+        exchange = Exchange(keeper, Import(lifecycle, asker("staff"), "jobs"), idle_seconds)
+        with closing(exchange.spool):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(exchange.hear(receive))
+                tasks.create_task(exchange.ask())
+                tasks.create_task(exchange.tell(send, Visit(scope, b"")))
+
+    with journal_on(new_sqlite()) as journal:
+        keeper = Keeper(journal, Catalogue(journal.lifecycles, {}))
+        asyncio.run(exchanged(keeper, idle, send))
+        assert len(taken.splitlines()) == 5
+        pieces.append(ndjson([{"do": "open", "id": "S-9", "by": "dance"}]))
+        with pytest.raises(ExceptionGroup) as given_up:
+            asyncio.run(exchanged(keeper, step * 2, never))
+        assert given_up.group_contains(TimeoutError)
 
 
 def test_an_import_is_answered_while_it_is_sent(shared_sqlite_service: Service) -> None:
@@ -323,17 +412,40 @@ def test_command_line_imports_and_reports(new_database: NewDatabase, tmp_path: P
     file.write_bytes(ndjson([*lines, {**lines[0], "occurred_at": None}, b"no JSON"]))
     words = ["import", "jobs", str(file), "--as", "Operator", *over(database)]
     done = command(*words, "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: 2 of 152 lines were refused")
     report = json.loads(done.stdout)
     assert (report["lines"], report["applied"], report["repeated"]) == (152, 150, 0)
     assert report["refused"]["case-exists"]["times"] == 1
     assert report["refused"]["case-exists"]["line"] == 151
     assert set(report["refused"]) == {"case-exists", "malformed-request"}
     assert report["per_second"] > 0
-    again = command(*words)
+    again = command(*words, "--allow-refused")
+    assert again.returncode == 0, again.stderr
     assert "0 applied" in again.stdout
-    assert "151 repeated" in again.stdout
+    assert "150 repeated" in again.stdout
+    assert " 1 case-exists, like line 151: " in again.stdout
     assert "case-exists, like line 151: " in again.stdout
+
+
+def test_command_line_applies_nothing_out_of_its_order(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """A refused line and the later one that overtakes it may stand far apart in the file."""
+    database, file = new_database(), tmp_path / "history.ndjson"
+    early, others = names(1)[0], names(400)
+    opened, paid, schedule, *_ = job(early)
+    back = {"do": "transition", "id": early, "transition": "unschedule", "by": "projects"}
+    between = [job(name)[0] for name in others]
+    file.write_bytes(ndjson([opened, back, *between[:200], paid, *between[200:], schedule]))
+    words = ["import", "jobs", str(file), "--as", "Operator", "--json", *over(database)]
+    for applied in (403, 0):
+        done = command(*words)
+        report = json.loads(done.stdout)
+        assert (done.returncode, report["applied"]) == (1, applied)
+        assert report["refused"]["transition-not-open"]["times"] == 1
+    state = json.loads(command("why", f"jobs/{early}", "--json", *over(database)).stdout)["state"]
+    assert state == "scheduled"
 
 
 @pytest.mark.parametrize(

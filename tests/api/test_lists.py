@@ -1,13 +1,27 @@
 """Lists over HTTP: what may be asked, who sees what, and how a page leads to the next."""
 
 import itertools
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.running import Service, command, over, until
+from tests.databases import Postgres
+from tests.running import (
+    PROGRAM,
+    ROOT,
+    WAIT_SECONDS_MAX,
+    Service,
+    command,
+    over,
+    running_service,
+    until,
+)
 
 NUMBERS = itertools.count(1)
 
@@ -106,7 +120,7 @@ class TestLists:
             ("tool=crm&word=wonclosed", 400, "closedwon"),
             ("updated_since=yesterday", 400, "updated_since"),
             ("overdue=yes", 400, "true"),
-            ("drift=true", 400, "drift"),
+            ("drift=maybe", 400, "drift"),
             ("q=", 400, "q"),
             ("q=%21", 400, "q"),
             ("q=a+b+c+d+e+f", 400, "5 words"),
@@ -190,6 +204,34 @@ class TestWorker:
         process = psutil.Process(worker)
         sqlite_service.kill()
         until(lambda: gone(process), "the worker has ended")
+
+
+class TestSplit:
+    def test_a_worker_of_its_own_keeps_the_lists(self, postgres: Postgres, tmp_path: Path) -> None:
+        """Without a worker a service lists nothing new; one that runs beside it mends that."""
+        with running_service(postgres.new(), tmp_path, options=["--no-worker"]) as service:
+            case_id = opened(service)
+            assert workers(service) == []
+            assert ids(anyhow(service)) == []
+            with beside(service, "worker"):
+                until(lambda: case_id in ids(anyhow(service)), "the case is listed")
+            other = opened(service)
+            assert other not in ids(anyhow(service))
+            with beside(service, "worker"), beside(service, "worker"):
+                until(lambda: other in ids(anyhow(service)), "two workers are as good as one")
+
+
+@contextmanager
+def beside(service: Service, *words: str) -> Iterator[None]:
+    """Run a command over the service's database; it ends with the block, and ends well."""
+    process = subprocess.Popen([*PROGRAM, *words, *over(service.database)], cwd=ROOT)
+    try:
+        yield
+        process.terminate()
+        assert process.wait(WAIT_SECONDS_MAX) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def workers(service: Service) -> list[int]:

@@ -68,3 +68,28 @@ def test_metrics_tell_how_far_read_models_are_behind(service: Service) -> None:
         "the read models have caught up",
     )
     assert scraped(service)["statekeeper_follower_lag_seconds", ""] == 0
+
+
+def test_metrics_count_what_every_tool_was_due_as_the_sum_of_what_became_of_it(
+    service: Service,
+) -> None:
+    """At every moment; what has no address waits."""
+    job = Walk(service, "jobs/P-1")
+    job.opened("crm", BAKERY)
+    job.told("accounting", "deposit_confirmed", **PAID)
+
+    def notices() -> dict[str, dict[str, float]]:
+        counted: dict[str, dict[str, float]] = {}
+        text = service.by("nobody").get("/metrics").text
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples if family.name == "statekeeper_notices" else ():
+                states = counted.setdefault(sample.labels["tool"], {})
+                states[sample.labels["state"]] = sample.value
+        return counted
+
+    until(lambda: notices().get("accounting", {}).get("due") == 2, "both are counted")
+    for tool, states in notices().items():
+        assert states.pop("due") == sum(states.values()), tool
+    assert notices()["accounting"] == {
+        "due": 2, "delivered": 0, "superseded": 1, "given-up": 0, "waiting": 1,
+    }  # fmt: skip

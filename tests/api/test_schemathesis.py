@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.walk import ASKERS, walk
+from tests.api.walk import ASKERS, SECRETS, walk
 from tests.running import Service, issue_key, running_service
 
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "200")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "40")
 SECONDS_MAX = 540
 WHO = ("crm", "staff")
 
@@ -34,6 +34,16 @@ expected-statuses = ["400", "401", "403", "404", "405", "409", "412", "415", "42
 [[operations]]
 include-name = "GET /v1/{collection}"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
+
+[[operations]]
+include-name = ["GET /v1/messages", "GET /v1/drift", "GET /v1/notices"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
+
+[[operations]]
+include-name = [
+  "POST /v1/messages/retry", "POST /v1/notices/recover", "POST /v1/drift/{drift}/resolve",
+]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409", "422"]
 
 # A stream does not end; this is how many seconds of it are heard each time.
 [[operations]]
@@ -80,7 +90,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Run]
         found = {}
         for by in WHO:
             folder = tmp_path_factory.mktemp(by)
-            service = stack.enter_context(running_service(f"sqlite:///{folder}/log.db", folder))
+            service = stack.enter_context(
+                running_service(f"sqlite:///{folder}/log.db", folder, environment=SECRETS)
+            )
             found[by] = Run(by, service, folder)
             stack.callback(found[by].process.kill)
         yield found

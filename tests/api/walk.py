@@ -5,7 +5,9 @@
 """
 
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from hmac import digest
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from msgspec import Struct
 
 from api.app import OPERATIONS
 from api.examples import KEPT, Exchange
+from api.openapi import DRIFT, MESSAGE, NOTICE
 from tests.running import ROOT, issue_key, running_service
 
 ASKERS = ("crm", "accounting", "projects", "esign")
@@ -35,6 +38,13 @@ class Step(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
+BOOKS_SECRET = "verifier-token-of-the-books"
+BOOKS_SIGNED = {
+    "intuit-signature": b64encode(digest(BOOKS_SECRET.encode(), b"[]", "sha256")).decode()
+}
+SECRETS = {"STATEKEEPER_ACCOUNTING_SECRET": BOOKS_SECRET}
+"""What the walk's service has to have in its environment."""
+
 WALK: Sequence[Step] = (
     # A job is quoted.
     Step(
@@ -53,6 +63,18 @@ WALK: Sequence[Step] = (
     Step(422, "crm", "POST /v1/jobs", {"id": "J-2000"}, {"Idempotency-Key": "deal-9876543-won"}),
     Step(404, "crm", "POST /v1/yachts", {"id": "Y-1"}),
     Step(200, "crm", f"GET {JOB}"),
+    # Its tools are told; what a person carries is ticked off.
+    Step(200, "crm", "GET /v1/notices?limit=1"),
+    Step(200, "staff", f"GET /v1/notices/{NOTICE}"),
+    Step(404, "projects", f"GET /v1/notices/{NOTICE}"),
+    Step(200, "staff", f"POST /v1/notices/{NOTICE}/retry", {"reason": "They are back."}),
+    Step(200, "staff", f"POST /v1/notices/{NOTICE}/delivered", {"reason": "By telephone."}),
+    Step(
+        200,
+        "staff",
+        "POST /v1/notices/recover",
+        {"state": "waiting", "tool": "projects", "plan": True},
+    ),
     # Money comes, in two parts; the second covers the deposit and moves the job by itself.
     Step(200, "accounting", f"PATCH {JOB}/fields", {"deposit_due": "500.00 USD"}),
     Step(200, "accounting", f"PATCH {JOB}/fields", {"deposit_paid": "200.00 USD"}),
@@ -111,6 +133,22 @@ WALK: Sequence[Step] = (
         "POST /v1/tools/projects/reports",
         {"collection": "jobs", "id": "J-1042", "word": "today"},
     ),
+    # All of it is kept; where a tool differs somebody settles that.
+    Step(200, "crm", "GET /v1/messages?outcome=drift"),
+    Step(200, "staff", f"GET /v1/messages/{MESSAGE}"),
+    Step(200, "crm", f"POST /v1/messages/{MESSAGE}/retry", {}),
+    Step(200, "staff", "POST /v1/messages/retry", {"tool": "crm", "reason": "It was mended."}),
+    Step(200, "staff", "GET /v1/drift"),
+    Step(
+        200,
+        "staff",
+        f"POST /v1/drift/{DRIFT}/resolve",
+        {"how": "dismiss", "reason": "They number their own.", "until": "2100-01-01T00:00:00Z"},
+    ),
+    # A product sends by itself: nothing new, but rightly signed; and something that nobody signed.
+    Step(200, "", "POST /v1/tools/accounting/webhook", [], BOOKS_SIGNED),
+    Step(200, "", "POST /v1/tools/accounting/webhook/3f9c0d7e5a1b4c68", [], BOOKS_SIGNED),
+    Step(401, "", "POST /v1/tools/accounting/webhook", []),
     # The books name it.
     Step(200, "accounting", f"PUT {JOB}/references/accounting", {"ref": "144", "kind": "invoice"}),
     Step(200, "accounting", f"DELETE {JOB}/references/accounting?kind=invoice&ref=144"),
@@ -189,7 +227,7 @@ def walk(url: str, keys: Mapping[str, str]) -> Iterator[Exchange]:
 
 def walked(database: str, folder: Path) -> list[Exchange]:
     """Walk it on a service of its own."""
-    with running_service(database, folder) as service:
+    with running_service(database, folder, environment=SECRETS) as service:
         keys = {tool: issue_key(database, tool=tool).key for tool in ASKERS}
         keys["staff"] = issue_key(database, staff="Office").key
         return list(walk(service.url, keys))

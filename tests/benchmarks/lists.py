@@ -1,7 +1,8 @@
 """What a page of a list costs over many cases.
 
 `python -m tests.benchmarks.lists --cases 1000000` fills the read models through the follower, out
-of a log that is told and never written, and then reads pages as the service does, in turns.
+of a log that is told and never written, and then reads pages as the service does, in turns. With
+`--over URL` it reads those that are there, of as many jobs as `tests.benchmarks.rebuild` wrote.
 """
 
 import argparse
@@ -111,6 +112,17 @@ def asked(cases: int, lifecycle: Lifecycle, random: Random) -> dict[str, Callabl
         "q: an id": words(lambda: ("j", number())),
         "q: a reference": words(lambda: (str(9_000_000 + random.randrange(cases)),)),
         "q: a name": words(lambda: ("harbour", "bakery", str(random.randrange(2000)))),
+        "q: a name, two digits": words(
+            lambda: ("harbour", "bakery", str(random.randrange(10, 99)))
+        ),
+        "q: two that never meet": words(lambda: ("harbour", "garden")),
+        "q: a short number": words(lambda: (str(random.randrange(10, 1000)),)),
+        "q and state, a number": lambda: Wanted(
+            collection="jobs",
+            state="quoted",
+            visible=visible,
+            words=(str(random.randrange(10, 1000)),),
+        ),
         "q: a rare word": words(lambda: (f"office{number()}",)),
         "q: a common word": words(lambda: ("bakery",)),
         "q: a common beginning": words(lambda: ("ba",)),
@@ -121,14 +133,15 @@ def asked(cases: int, lifecycle: Lifecycle, random: Random) -> dict[str, Callabl
     }
 
 
-def measure(name: str, database: str, cases: int) -> None:
+def measure(name: str, database: str, cases: int, *, filled: bool = False) -> None:
     """Fill, then read pages of every kind in turns, half of them from the middle of the list."""
     lifecycles = dict(load(ROOT / "definitions", {}).lifecycles)
     lifecycle, random = lifecycles["jobs"], Random(2)  # noqa: S311 - the same pages every time
     print(f"{name}, {cases:,} cases")
     store = open_store(database, lifecycles)
-    fill(store, cases, lifecycles)
-    store.finish()
+    if not filled:
+        fill(store, cases, lifecycles)
+        store.finish()
     took: dict[str, list[float]] = {}
     found: dict[str, int] = {}
     now = datetime.now(UTC)
@@ -159,7 +172,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=50_000)
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
+    parser.add_argument("--over", metavar="URL")
     given = parser.parse_args()
+    if given.over:
+        measure(given.over.partition(":")[0], given.over, given.cases, filled=True)
+        return
     if given.only != "postgresql":
         with tempfile.TemporaryDirectory() as folder:
             measure("sqlite", f"sqlite:///{folder}/log.db", given.cases)

@@ -82,8 +82,10 @@ def test_a_full_queue_refuses_at_once_and_empties(
 Disk = tuple[Path, Callable[[], None] | None, Callable[[Service], None]]
 """A folder on it, what limits the process, and how room is made."""
 
-ROOM_BYTES = 1_500_000
-DISK_BYTES = 4 * 2**20
+FILE_BYTES_MAX = 1_500_000
+ROOM_BYTES = 4 * 2**20
+"""Here the lists and the courier's book stand too."""
+DISK_BYTES = 32 * 2**20
 
 
 @contextmanager
@@ -110,7 +112,7 @@ def small_files(folder: Path) -> Iterator[Disk]:
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, resource.RLIM_INFINITY))
 
     def make_room(service: Service) -> None:
         resource.prlimit(service.pid, resource.RLIMIT_FSIZE, unlimited)

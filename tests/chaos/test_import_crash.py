@@ -17,7 +17,7 @@ from tests.running import PROGRAM, ROOT, Service, command, over, running_service
 
 pytestmark = pytest.mark.chaos
 
-JOBS = 300
+JOBS = 800
 STEPS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("confirm_deposit", "accounting", {"deposit_due": "500.00 USD", "deposit_paid": "500.00 USD"}),
     ("schedule", "projects", {"scheduled_for": "2026-03-09"}),

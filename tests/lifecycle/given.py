@@ -5,7 +5,7 @@ faked but the clock, which goes on an hour with every ask; what is known of each
 dictionary, where the journal has its memory of the log.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -13,17 +13,30 @@ from typing import Any
 
 from msgspec import Struct
 
-from lifecycle.asks import NOTHING, Answer, Ask, Known, Request, Settled, settle
+from lifecycle.asks import Answer, Ask, Request, Settled
 from lifecycle.case import Case, Change, Correct, Erase, Move, Open, SetFields
 from lifecycle.checks import Source, check
 from lifecycle.definition import read
-from lifecycle.events import Asker, Entry, Event
+from lifecycle.events import (
+    Asker,
+    DriftFound,
+    DriftResolved,
+    Entry,
+    Event,
+    NoticeDue,
+    NoticeSuperseded,
+    ReactionDropped,
+    ReactionPlanned,
+)
+from lifecycle.known import NOTHING, Known
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import Refusal
+from lifecycle.settling import settle
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
 MORNING = datetime(2026, 5, 4, 14, 3, 11, 120_000, UTC)
 HOUR = timedelta(hours=1)
+TOLD = NoticeDue | NoticeSuperseded | ReactionPlanned | ReactionDropped | DriftFound | DriftResolved
 STAFF = "staff"
 """Who asks as the steward; every other name is a tool."""
 
@@ -90,6 +103,9 @@ class Streams(dict[str, Known]):
     def __missing__(self, stream: str) -> Known:
         return NOTHING
 
+    def recall(self, streams: Iterable[str]) -> None:
+        """Know nothing more."""
+
 
 class Given:
     """The cases of some lifecycles, as far as they have come."""
@@ -135,6 +151,7 @@ class Given:
         refusals: bool = False,
         asker_is: Asker | None = None,
         versions: tuple[int, ...] | None = None,
+        quiet: bool = False,
     ) -> "Then":
         """Settle one more ask, an hour later, and keep what it causes."""
         self.now += HOUR
@@ -145,6 +162,7 @@ class Given:
             what=what,
             request=Request(key, content or repr(what), refusals) if key else None,
             versions=versions,
+            quiet=quiet,
         )
         try:
             settled = settle(ask, self.streams, self.lifecycles, self.now)
@@ -166,6 +184,16 @@ class Then:
     def __iter__(self) -> Iterator[Any]:
         """Give the events of the case itself."""
         return iter(entry.event for entry in self.entries if entry.stream.startswith("case:"))
+
+    @property
+    def caused(self) -> list[Event]:
+        """All that it caused, but what the tools are due by it, and where they differ."""
+        return [one.event for one in self.entries if not isinstance(one.event, TOLD)]
+
+    @property
+    def due(self) -> list[NoticeDue]:
+        """What the tools are due by it."""
+        return [one.event for one in self.entries if isinstance(one.event, NoticeDue)]
 
     @property
     def answer(self) -> Answer:

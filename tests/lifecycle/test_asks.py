@@ -6,7 +6,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lifecycle.asks import Known, Look, LookUp, learn
+from lifecycle.asks import Look, LookUp
 from lifecycle.case import Case, Move, Open, ReleaseReference, TakeReference, references_of
 from lifecycle.events import (
     Answered,
@@ -22,6 +22,7 @@ from lifecycle.events import (
     Refused,
     TransitionMade,
 )
+from lifecycle.known import Known, learn
 from lifecycle.refusals import (
     CaseExists,
     ConditionNotMet,

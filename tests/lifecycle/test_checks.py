@@ -546,7 +546,7 @@ def test_an_unset_secret_is_a_warning() -> None:
 
 
 def test_a_product_that_is_written_to_needs_no_address() -> None:
-    """A connector that knows how to write, or does not sign, leaves nothing to ask for."""
+    """Who knows how to write leaves no address to ask for; who does not sign needs a token."""
     text = changed(JOB, "crm, direction: out, how: manual", "crm, direction: out, how: webhook")
     text = changed(
         text,
@@ -557,7 +557,10 @@ def test_a_product_that_is_written_to_needs_no_address() -> None:
     spoken = SALES + b"signature: {none: true}\nwrite: {url: 'https://sales.example/{ref}'}\n"
     source = Source(*read(text.encode(), "1.yaml"))
     connector = read_connector(spoken, "sales.yaml")[0]
-    found = check([source], {"sales": connector}, ENVIRONMENT)
+    unset = check([source], {"sales": connector}, ENVIRONMENT)
+    assert [one.path for one in unset if one.path.startswith("flows")] == ["flows[3]"]
+    token = {**ENVIRONMENT, "STATEKEEPER_CRM_SECRET": "3f9c0d7e5a1b4c68"}
+    found = check([source], {"sales": connector}, token)
     assert [one.path for one in found if one.path.startswith("flows")] == []
 
 

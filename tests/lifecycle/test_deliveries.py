@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from lifecycle.bodies import BYTES_MAX, JSON, NotUnderstood
 from lifecycle.catalogue import load
 from lifecycle.connectors import Connector, read_connector
-from lifecycle.deliveries import Delivery, Message, completed, introduced, understand
+from lifecycle.deliveries import (
+    Delivery,
+    Message,
+    completed,
+    introduced,
+    kept,
+    named,
+    understand,
+)
 from lifecycle.fields import TYPES, NotThat, normalise
 from lifecycle.readings import moment, money, shaped
 from lifecycle.refusals import BadDefinition
@@ -163,6 +171,31 @@ def test_a_record_that_was_asked_for_completes_its_message() -> None:
     assert told.fields == {"scheduled_for": "2026-05-11T15:00:00Z"}
     assert (told.event_id, told.digest) == (named.event_id, named.digest)
     assert told.occurred_at == NOW
+
+
+def test_what_is_kept_of_a_message_says_the_same() -> None:
+    """A message whose record is still wanted is read again by what was kept of it."""
+    event = {
+        "topic": "JOB_UPDATE", "accountId": "MQ==", "itemId": "Sm9iLzc=",
+        "occurredAt": "2026-05-04T08:03:11-06:00", "amount": 1.10,
+    }  # fmt: skip
+    spoken = shipped("jobber")
+    came = one(spoken, {"data": {"webHookEvent": event}})
+    assert named(spoken, kept(came)) == came
+
+
+def test_a_report_in_a_webhook_speaks_in_our_terms() -> None:
+    """Who knows our fields, collections and ids may use them; what is no field is left out."""
+    said = {"scope": "A roof", "done": None, "Not A Field": 1}
+    data = {"collection": "jobs", "id": "J-1", "fields": said}
+    message = one(shipped("standard_webhooks"), {"data": data})
+    assert (message.collection, message.case) == ("jobs", "J-1")
+    assert message.fields == {"scope": "A roof", "done": None}
+    other = one(shipped("standard_webhooks"), {"data": {**data, "id": "J-2"}})
+    assert other.digest != message.digest
+    for strange in ("text", [1], {f"f{number}": 1 for number in range(201)}):
+        unread = one(shipped("standard_webhooks"), {"data": {"ref": "1", "fields": strange}})
+        assert (unread.fields, list(unread.unread)) == ({}, ["fields"])
 
 
 def test_a_record_that_is_not_there_completes_nothing() -> None:

@@ -7,10 +7,11 @@ from datetime import datetime
 from itertools import count
 
 import pytest
+from eventsourcing.persistence import StoredEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.asks import Answer, Ask, Known, Look, LookUp, Request
+from lifecycle.asks import Answer, Ask, Look, LookUp, Request
 from lifecycle.case import Open, ReleaseReference, SetFields, TakeReference
 from lifecycle.events import ERASED, Asker, Event, KeyIssued, KeyRevoked, Refused
 from lifecycle.journal import (
@@ -21,6 +22,7 @@ from lifecycle.journal import (
     Outcome,
     Record,
 )
+from lifecycle.known import Known
 from lifecycle.memory import MEMORY_BYTES_MAX, MEMORY_STREAMS_MAX, Memory
 from lifecycle.refusals import (
     CaseExists,
@@ -80,7 +82,9 @@ class TestAnswers:
         paid = tell(deposit_due="1.00 USD", deposit_paid="1.00 USD")
         answer = journal.answer_now(ask(paid, "accounting"))
         assert answer.entry is not None
-        assert answer.case.position == journal.recorder.last_position() > answer.entry.position
+        stored = journal.recorder.tail(answer.entry.position)
+        changes = [one.id for one in stored if one.originator_id == "case:jobs/C-1"]
+        assert answer.case.position == changes[-1] > answer.entry.position
         assert journal.answer_now(ask(Look())).case == answer.case == replayed(journal)
 
     def test_asks_on_one_case_are_settled_in_order(self, journal: Journal) -> None:
@@ -407,6 +411,39 @@ class TestMemory:
             memory.put(f"case:jobs/X-{number}", Known(1, case))
         memory.shrink()
         assert 0 < len(memory) * len(text) <= MEMORY_BYTES_MAX
+
+
+class TestUnreadable:
+    def test_an_event_of_another_time_hurts_its_own_stream_only(
+        self, journal: Journal, other: Journal
+    ) -> None:
+        """Written behind our back, it fails who asks for its case, and nobody else."""
+        opened = [ask(Open(), id=name) for name in ("C-known", "C-other")]
+        together(journal, *opened)
+        recorder = journal.recorder
+        unreadable = StoredEvent("case:jobs/C-known", 2, "case.turned-blue.v9", b"{}")
+        recorder.append([unreadable], after=recorder.last_position())
+        for one in (journal, other):
+            scope = tell(scope=f"by {id(one)}")
+            told = [ask(scope, id=name) for name in ("C-known", "C-other")]
+            fault, version = answers(together(one, *told))
+            assert fault == "KeyError"
+            assert int(version) > 1
+            assert one.unavailable is None
+
+    def test_a_key_that_cannot_be_unwrapped_hurts_its_own_case_only(self, database: str) -> None:
+        """Wrapped by who knows whom, it fails who needs it, and nobody else of the batch."""
+        names = [f"C-{number}" for number in range(3)]
+        with journal_on(database) as journal:
+            together(journal, *(ask(Open(fields={"email": "a@b.example"}), id=n) for n in names))
+            recorder, stream = journal.recorder, case_stream("jobs", names[0])
+            beside = StoredEvent("key:somebody", 1, "case.turned-blue.v9", b"{}")
+            wrong = {stream: b"wrapped by who knows whom"}
+            recorder.append([beside], after=recorder.last_position(), keys=wrong, forget=[stream])
+        with journal_on(database) as again:
+            told = together(again, *(ask(tell(email="c@d.example"), id=name) for name in names))
+            assert answers(told) == ["WrongMasterKey", "2", "2"]
+            assert again.unavailable is None
 
 
 class TestErasing:

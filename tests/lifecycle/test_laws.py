@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.asks import NOTHING, Known, learn
 from lifecycle.case import Case, Move, Open, TakeReference, open_transitions
 from lifecycle.declaration import Declaration
 from lifecycle.events import Entry
+from lifecycle.known import NOTHING, Known, learn
 from lifecycle.mapper import EntryMapper
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import Refusal, TransitionNotOpen, UnknownTransition

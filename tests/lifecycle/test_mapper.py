@@ -42,8 +42,10 @@ TOPICS = {
     "request.answered.v1": events.Answered,
     "key.issued.v1": events.KeyIssued,
     "key.revoked.v1": events.KeyRevoked,
+    "key.sessions-ended.v1": events.SessionsEnded,
     "definition.adopted.v1": events.DefinitionAdopted,
     "message.heard.v1": events.Heard,
+    "message.fetched.v1": events.Fetched,
     "message.heard-again.v1": events.HeardAgain,
     "message.understood.v1": events.Understood,
     "parked.waits.v1": events.Parked,
@@ -51,6 +53,20 @@ TOPICS = {
     "mirror.reported.v1": events.Reported,
     "claim.made.v1": events.ClaimMade,
     "claim.ended.v1": events.ClaimEnded,
+    "notice.due.v1": events.NoticeDue,
+    "notice.delivered.v1": events.NoticeDelivered,
+    "notice.superseded.v1": events.NoticeSuperseded,
+    "notice.given-up.v1": events.NoticeGivenUp,
+    "notice.recovered.v1": events.NoticeRecovered,
+    "reaction.planned.v1": events.ReactionPlanned,
+    "reaction.dropped.v1": events.ReactionDropped,
+    "flow.failing.v1": events.FlowFailing,
+    "flow.recovered.v1": events.FlowRecovered,
+    "flow.stopped.v1": events.FlowStopped,
+    "flow.started.v1": events.FlowStarted,
+    "drift.found.v1": events.DriftFound,
+    "drift.resolved.v1": events.DriftResolved,
+    "retention.messages-let-go.v1": events.MessagesLetGo,
 }
 """Written out: logs in the field hold these names, so a line here is never changed, only added."""
 
@@ -76,6 +92,9 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "claimed_at": st.none() | times,
     "occurred_at": st.none() | times,
     "at": times,
+    "fires_at": times,
+    "until": st.none() | times,
+    "refs": st.dictionaries(texts, leaves, max_size=2),
     "by": st.builds(Asker, tool=texts, staff=st.none() | texts, key=texts, read_only=st.booleans()),
     "reason": st.none() | texts,
     "tool": texts,
@@ -98,6 +117,9 @@ BY_TYPE = {
     str | None: st.none() | texts,
     bool: st.booleans(),
     int: st.integers(0, 10**9),
+    int | None: st.none() | st.integers(0, 10**9),
+    tuple[str, ...]: st.lists(texts, max_size=3).map(tuple),
+    bytes: st.just(b""),  # what came is opened only for who asks
 }
 
 

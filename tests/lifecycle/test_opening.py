@@ -12,6 +12,7 @@ from lifecycle.case import Open
 from lifecycle.journal import Journal
 from lifecycle.log import BadDatabase
 from lifecycle.opening import open_journal
+from projections.store import open_store
 from tests.databases import NewDatabase
 from tests.lifecycle.given import shipped
 from tests.lifecycle.journals import ask
@@ -53,6 +54,40 @@ def test_another_master_key_is_refused(new_database: NewDatabase) -> None:
     with pytest.raises(BadDatabase, match="STATEKEEPER_MASTER_KEY") as refused:
         opened(database, new_key())
     assert "?" not in str(refused.value)
+
+
+def test_a_key_that_is_gone_is_not_made_again(new_sqlite: NewDatabase) -> None:
+    """Only a new log is given a key: beside an old one another would open nothing."""
+    database = new_sqlite()
+    closed(opened(database))
+    key = Path(database.removeprefix("sqlite:///") + ".key")
+    key.rename(key.with_suffix(".moved"))
+    with pytest.raises(BadDatabase, match="put it back"):
+        opened(database)
+    assert not key.exists()
+
+
+def test_a_log_with_a_key_of_the_operators_is_given_no_other(new_database: NewDatabase) -> None:
+    """Opened without the master key that it was written with, it names what to set."""
+    database = new_database()
+    closed(opened(database, new_key()))
+    with pytest.raises(BadDatabase, match="STATEKEEPER_MASTER_KEY"):
+        opened(database)
+
+
+def test_nobody_else_reads_the_files_of_a_log(new_sqlite: NewDatabase) -> None:
+    """What is made beside the log and the log itself are their owner's alone."""
+    database = new_sqlite()
+    journal = opened(database)
+    store = open_store(database, {"jobs": shipped()["field_service"]})
+    journal.answer_now(ask(SECRET))
+    file = Path(database.removeprefix("sqlite:///"))
+    files = [one for one in file.parent.glob(f"{file.name}*") if one.is_file()]
+    assert {one.name.removeprefix(file.name)[:4] for one in files} >= {"", "-wal", "-shm", ".key"}
+    assert any("-views-" in one.name for one in file.parent.iterdir())
+    assert [one.name for one in files if stat.S_IMODE(one.stat().st_mode) & 0o077] == []
+    store.close()
+    closed(journal)
 
 
 @pytest.mark.parametrize("text", ["", "short", "MzEgYnl0ZXMgYXJlIG9uZSB0b28gZmV3IHNvIG5v"])

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lifecycle.asks import Ask, Taken, settle
+from lifecycle.asks import Ask, Taken
 from lifecycle.case import Case, TakeReference
 from lifecycle.chart import Chart, Configuration
 from lifecycle.connectors import Connector
@@ -34,11 +34,12 @@ from lifecycle.events import (
     TransitionMade,
     Understood,
 )
-from lifecycle.hearing import Hear, Message
+from lifecycle.messages import Hear, Message
 from lifecycle.mirror import SILENT, Claims, Mirror, Told
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import NotYours, ReasonRequired, UnknownCase, UnknownTool
 from lifecycle.reports import OUTCOMES, Hearing, Report, understand
+from lifecycle.settling import settle
 from tests.lifecycle.charts import declarations
 from tests.lifecycle.given import (
     CONFIRMED,
@@ -94,8 +95,8 @@ def outcome(then: Then) -> tuple[str, str]:
 
 
 def kinds(then: Then) -> list[type[Event]]:
-    """What it caused, in order."""
-    return [type(entry.event) for entry in then.entries]
+    """What it caused, in order, but what the tools are due by it."""
+    return [type(event) for event in then.caused]
 
 
 def claims(story: Given) -> Claims:
@@ -180,7 +181,7 @@ class TestOutcomes:
         story = given(*CONFIRMED)
         seen = story.now + 30 * MINUTE
         then = say(story, "projects", "upcoming", fields=DAY, occurred_at=seen, event_id="e1")
-        made = story.entries[-2].event
+        made = then.caused[-2]
         assert kinds(then) == [Heard, TransitionMade, Reported]
         assert isinstance(made, TransitionMade)
         assert (made.message, made.time, made.fields) == ("message:projects/e1", seen, DAY)
@@ -389,6 +390,21 @@ words:
         assert outcome(then) == ("drift", "overtaken")
         assert outcome(say(story, "projects", "upcoming")) == ("applied", "")
 
+    def test_the_beginning_of_a_case_overtakes_nothing(self) -> None:
+        """What an owner saw before the case was opened here is true of it all the same."""
+        story = given(opened)
+        seen = story.now - timedelta(days=1)
+        paid = {"deposit_due": "5.00 USD", "deposit_paid": "5.00 USD"}
+        say(story, "accounting", "Deposit paid", fields=paid, occurred_at=seen)
+        assert story.case.state == "deposit_confirmed"
+
+    def test_a_time_in_whole_seconds_stands_for_all_of_its_second(self) -> None:
+        """Many products tell no more: what was done in the same second is not later."""
+        story = given(*CONFIRMED)
+        second = story.case.since.replace(microsecond=0)
+        then = say(story, "projects", "upcoming", fields=DAY, occurred_at=second)
+        assert outcome(then) == ("applied", "")
+
     def test_an_act_of_ones_own_overtakes_nothing(self) -> None:
         """A tool may say late what it saw before its own last act."""
         story = given(*CONFIRMED, scheduled)
@@ -491,14 +507,14 @@ class TestClaims:
         say(story, "projects", "upcoming", event_id="e1")
         then = story.when(correct("scheduled"))
         assert tuple(kinds(then)[-2:]) == (ClaimEnded, Understood)
-        assert then.entries[-1].event.outcome == "agrees"  # type: ignore[attr-defined]  # of the kind that is meant here
+        assert then.caused[-1].outcome == "agrees"  # type: ignore[attr-defined]  # of the kind that is meant here
 
     def test_a_claim_that_cannot_come_true_drifts(self) -> None:
         """Where the case has gone past what was claimed, the claim ends as a drift."""
         story = given(opened)
         say(story, "projects", "upcoming")
         then = story.when(correct("cancelled"))
-        assert then.entries[-1].event.outcome == "drift"  # type: ignore[attr-defined]  # of the kind that is meant here
+        assert then.caused[-1].outcome == "drift"  # type: ignore[attr-defined]  # of the kind that is meant here
         assert not claims(story).open
 
     def test_a_tool_that_says_otherwise_takes_its_claim_back(self) -> None:
@@ -527,7 +543,7 @@ class TestClaims:
         say(story, "accounting", "Invoiced", **said)
         then = story.when(move("cancel"), by="crm")
         assert [event.transition for event in then] == ["cancel"]
-        assert then.entries[-1].event.outcome == "drift"  # type: ignore[attr-defined]  # of the kind that is meant here
+        assert then.caused[-1].outcome == "drift"  # type: ignore[attr-defined]  # of the kind that is meant here
 
 
 class TestParked:

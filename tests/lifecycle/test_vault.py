@@ -150,6 +150,33 @@ def test_what_another_process_changed_is_read_again(table: Table) -> None:
     assert one.unseal("a", sealed) is None
 
 
+def test_a_key_that_cannot_be_unwrapped_is_nobody_elses_trouble(table: Table) -> None:
+    """Many are read at once; only who needs that one is told that it cannot be."""
+    vault = table.opened()
+    sealed = {stream: vault.seal(stream, b"secret") for stream in ("case:a", "case:b", "case:c")}
+    table.keep(vault)
+    table["case:a"] = Vault(OTHER, lambda _: {}).wrap("case:a", b"k" * 32)
+    table["case:b"] = b"short"
+    vault = table.opened()
+    vault.recall(sealed, unbegun=["case:d"])
+    assert vault.unseal("case:c", sealed["case:c"]) == b"secret"
+    for stream in ("case:a", "case:b"):
+        with pytest.raises(WrongMasterKey):
+            vault.unseal(stream, sealed[stream])
+
+
+def test_keys_of_a_kind_are_read_again(table: Table) -> None:
+    """Where somebody deleted some of them; what else is remembered stays so."""
+    vault = table.opened()
+    messages = [f"message:crm/{number}" for number in range(3)]
+    sealed = {stream: vault.seal(stream, b"secret") for stream in [*messages, "case:jobs/J-1"]}
+    table.keep(vault)
+    table.clear()
+    vault.mistrust_all("message:")
+    assert [vault.unseal(stream, sealed[stream]) for stream in messages] == [None] * 3
+    assert vault.unseal("case:jobs/J-1", sealed["case:jobs/J-1"]) == b"secret"
+
+
 def test_keys_are_remembered_within_bounds(table: Table) -> None:
     """A key is asked for once; of very many, those used longest ago are asked for again."""
     one = table.opened()

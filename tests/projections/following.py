@@ -91,9 +91,20 @@ class Following:
         """Every row of every read model, in an order that is the same for the same rows."""
         rows = {
             table: sorted(self.rows(f"SELECT * FROM {{views}}.{table}"), key=repr)  # noqa: S608 - names of our own tables
-            for table in ("stale", "board", "board_states", "board_words")
+            for table in (
+                "stale",
+                "board",
+                "board_states",
+                "board_words",
+                "board_counts",
+                "messages",
+                "notices",
+                "drift",
+                "record_counts",
+            )
         }
-        return rows | {"followed": self.rows(tables.SELECT_FOLLOWED)}
+        followed = [row[:3] for row in self.rows(tables.SELECT_FOLLOWED)]  # not which build it is
+        return rows | {"followed": followed}
 
     def listed(self, collection: str = "jobs", **wanted: Any) -> list[str]:
         """The ids of a list, in its order."""

@@ -7,21 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.case import Move
+from lifecycle.case import Correct, Move
 from projections.board import (
     HOLDERS_MAX,
+    Board,
     Key,
     Page,
     Wanted,
     configurations_with,
+    counts,
     entries_with,
+    imprint,
+    imprinted,
     page,
     said_by,
     words,
     words_of,
 )
+from projections.board import overdue as overdue_cases
 from projections.follower import written
-from projections.views import case_view
+from projections.views import case_view, overdue
 from tests.databases import NewDatabase
 from tests.projections.following import Following, by_collection, following, job
 from tests.projections.stories import MORNING, Story, every_configuration, field_service, lifecycles
@@ -109,6 +114,22 @@ class TestFilters:
         assert log.listed(overdue_at=due + timedelta(seconds=1)) == ["J-late"]
         assert log.listed(overdue_at=due + timedelta(days=9)) == ["J-late", "J-later"]
 
+    def test_what_is_overdue_is_so_on_the_board_as_in_the_case(self, log: Following) -> None:
+        """A limit that runs in one region is not put off by a change in another, in no batch."""
+        client = by_collection()["clients"]
+        told = Story(client, "C-1").opened(fields={"name": "Old Mill", "email": "m@mill.example"})
+        engaged = told.now
+        log.written(told.makes("crm", "engage")).followed()
+        told.now += timedelta(days=3)
+        papers = Correct(state="papers_complete+to_screen+account_to_open", reason="all is there")
+        log.told(told.then("staff", papers).entries[-1:]).followed()
+        limit = engaged + timedelta(days=2)
+        assert log.listed("clients", overdue_at=limit) == []
+        assert log.listed("clients", overdue_at=limit + timedelta(seconds=1)) == ["C-1"]
+        (row,) = log.board("clients")
+        assert row.case.entered == told.case.entered
+        assert overdue(row.case, client, told.now) == overdue(told.case, client, told.now)
+
     def test_updated_since_goes_by_the_time_of_recording(self, log: Following) -> None:
         """In the order of the last change, whatever time was claimed for it."""
         first, second = job("J-1"), job("J-2")
@@ -135,6 +156,38 @@ class TestFilters:
         assert log.listed(state="quoted", overdue_at=far) == []
         assert log.listed(words=("k",), overdue_at=far) == ["K-2"]
         assert log.listed(words=("j",), updated_since=MORNING, state="quoted") == ["J-1"]
+
+
+class TestCounts:
+    def test_every_state_counts_the_cases_that_its_list_holds(self, log: Following) -> None:
+        """Opened, moved on and moved back, in one batch or in many: counts and lists agree."""
+        stories = [job("J-1"), paid(job("J-2")), paid(job("J-3")).makes("crm", "cancel")]
+        for story in stories:
+            log.written(story).followed()
+            with log.store.reading() as session:
+                counted = counts(session)["jobs"]
+            listed = {state: len(log.listed(state=state)) for state in field_service().chart.places}
+            assert {**dict.fromkeys(listed, 0), **counted} == {"": len(log.listed()), **listed}
+
+    def test_a_case_that_is_taken_off_the_board_counts_no_more(self, log: Following) -> None:
+        """What cannot be read any more is counted nowhere, and only once."""
+        log.written(job("J-1"), paid(job("J-2"))).followed()
+        board = Board(by_collection())
+        for subject in (("jobs", "J-2"), ("jobs", "J-2"), ("jobs", "J-9")):
+            with log.store.following() as session:
+                assert session is not None
+                board.drop(session, subject)
+        with log.store.reading() as session:
+            assert counts(session) == {"jobs": {"": 1, "quoted": 1}}
+
+    def test_what_is_overdue_is_counted_as_far_as_is_asked(self, log: Following) -> None:
+        """The number of late cases is that of their list, and never more than was asked for."""
+        log.written(*(paid(job(f"J-{number}")) for number in range(3)), job("J-9")).followed()
+        later = MORNING + timedelta(days=30)
+        with log.store.reading() as session:
+            assert overdue_cases(session, "jobs", MORNING, 10) == 0
+            assert overdue_cases(session, "jobs", later, 10) == 3
+            assert overdue_cases(session, "jobs", later, 2) == 2
 
 
 class TestWords:
@@ -178,6 +231,8 @@ class TestWords:
         log.written(job("K-1", scope="bakery for the harbour")).followed()
         asked = [("j",), ("harbour", "1"), ("j", "7"), ("bakery", "harb"), ("nobody",)]
         by_word = [log.listed(words=one) for one in asked]
+        monkeypatch.setattr("projections.board.FOUND_MAX", 2)
+        assert [log.listed(words=one) for one in asked] == by_word
         monkeypatch.setattr("projections.board.HOLDERS_MAX", 1)
         assert [log.listed(words=one) for one in asked] == by_word
         wanted = Wanted(
@@ -193,6 +248,18 @@ class TestWords:
     def test_words_stay_as_they_are(self, text: str) -> None:
         """To take the words out of words changes nothing: what is stored is what is asked for."""
         assert words(" ".join(words(text))) == words(text)
+
+    @given(st.text(), st.integers(1), st.integers(1))
+    def test_an_imprint_has_the_marks_of_every_word(
+        self, text: str, number: int, length: int
+    ) -> None:
+        """Who holds a word, or one that begins so, is never passed over."""
+        held = words(text)
+        low, high = imprint((word, "") for word in held)
+        for word in held:
+            for asked in ((word,), (word, held[number % len(held)][: length % len(word) + 1])):
+                wanted = imprinted(asked)
+                assert (low & wanted["low"], high & wanted["high"]) == tuple(wanted.values())
 
     def test_no_number_date_or_amount_is_searched(self) -> None:
         """A case is found by texts; a search for 500 is not for every deposit of 500."""

@@ -16,10 +16,10 @@ from lifecycle.case import Case, Correct, Erase, Move, SetFields, TakeReference
 from lifecycle.model import Lifecycle
 from projections import tables
 from projections.board import Board
-from projections.follower import MadeOtherwise, adopted, follow, lag
+from projections.follower import POLL_SECONDS, MadeOtherwise, adopted, follow, lag
 from projections.store import BeingRebuilt, open_store
 from projections.views import CaseView, case_view
-from projections.worker import rebuilt
+from projections.worker import keep, rebuilt
 from tests.databases import NewDatabase
 from tests.projections.following import Following, following, job
 from tests.projections.stories import MORNING, Story, lifecycles, sample, whole_job
@@ -182,6 +182,38 @@ class TestBadEvents:
         assert cases(log) == [shown(story.case, log.store.position())]
         assert log.stale() == []
 
+    def test_what_was_parked_before_a_rebuild_is_not_parked_after_it(self, log: Following) -> None:
+        """A follower that knew a case as parked goes on with it, also if the log was quiet."""
+        story = job("J-1")
+        log.written(story)
+        follower = log.follower()
+        assert follower.step()
+        with log.store.following() as session:
+            assert session is not None
+            parked = {"model": "board", "collection": "jobs", "id": "J-1"}
+            session.run(tables.INSERT_STALE, **parked, position=1, error="-")
+        other = job("J-2")
+        log.written(other)
+        fresh = log.follower()
+        assert fresh.step()
+        list(rebuilt(log.journal, log.store))
+        log.told(story.says("accounting", deposit_due="5.00 USD").entries[-1:])
+        assert fresh.step()
+        assert log.board(words=("j", "1"))[0].case.version == 2
+        assert log.stale() == []
+
+    def test_a_key_that_opens_nothing_parks_its_case_only(self, log: Following) -> None:
+        """A key of the vault that our master key did not wrap is its case's trouble alone."""
+        bad, good = job("J-bad"), job("J-good")
+        mapper, recorder = log.journal.mapper, log.journal.recorder
+        events = [mapper.to_stored_event(one) for one in (*bad.entries, *good.entries)]
+        keys = dict(mapper.vault.made()) | {"case:jobs/J-bad": bytes(60)}
+        recorder.append(events, after=recorder.last_position(), keys=keys)
+        mapper.vault.settle(stored=True)
+        log.followed()
+        assert log.listed() == ["J-good"]
+        assert [row[2] for row in log.stale()] == ["J-bad"]
+
     def test_a_parked_case_that_is_erased_leaves_nothing(self, log: Following) -> None:
         """Nothing that was erased stays, also where nothing else could be read."""
         story = job("J-1")
@@ -233,6 +265,28 @@ class TestRebuilding:
         list(rebuilt(log.journal, other))
         other.close()
         assert log.listed() == ["J-1"]
+
+    def test_a_worker_waits_for_the_rebuild_of_another(self, log: Following) -> None:
+        """Two find that the log was restored: one makes the lists anew, both go on after it."""
+        log.written(job("J-1")).followed()
+        last = log.journal.recorder.last_position()
+        with log.store.following() as session:
+            assert session is not None
+            session.run(tables.UPDATE_FOLLOWED, position=last + 100, seen_at="", erased=0)
+        steps = rebuilt(log.journal, log.store)
+        next(steps)
+        stop = threading.Event()
+        worker = threading.Thread(target=keep, args=(log.journal, log.database, stop))
+        worker.start()
+        try:
+            worker.join(10 * POLL_SECONDS)
+            assert worker.is_alive()
+            list(steps)
+            log.written(job("J-2"))
+            until(lambda: log.listed() == ["J-2", "J-1"], "it follows what was rebuilt")
+        finally:
+            stop.set()
+            worker.join()
 
     def test_a_rebuild_that_is_given_up_leaves_everything_as_it_was(self, log: Following) -> None:
         """Whatever happens to a rebuild, the rows in place are whole."""

@@ -373,6 +373,23 @@ def charts(draw_from: st.DrawFn) -> Declaration:
 some_charts = settings(max_examples=80, deadline=None)
 
 
+def test_a_state_leads_where_it_is_told_to() -> None:
+    """A link stands around its state and says what it leads to; other states are none."""
+    links = {"quoted": "/jobs?state=quoted&a=<b>", "elsewhere": "/x"}
+    drawn = ET.fromstring(draw(JOB, counts={"quoted": 1200}, links=links))  # noqa: S314 - our own
+    (link,) = drawn.iter(f"{SVG}a")
+    assert link.get("href") == "/jobs?state=quoted&a=<b>"
+    assert link.get("aria-label") == "Quoted: 1,200"
+    assert [state.get("data-state") for state in link] == ["quoted"]
+    assert drawn.get("role") == "group"  # an image would hide its links from those who hear it
+
+
+def test_a_picture_over_known_places_is_the_same() -> None:
+    """Where everything stands may be found once and used again."""
+    counts = {"quoted": 7}
+    assert draw(JOB, counts=counts, geometry=layout(JOB, counts=counts)) == draw(JOB, counts=counts)
+
+
 @some_charts
 @given(charts())
 def test_no_two_states_overlap(declaration: Declaration) -> None:

@@ -21,16 +21,33 @@ from lifecycle.events import (
     Condition,
     DefinitionAdopted,
     DefinitionMark,
+    DriftFound,
+    DriftResolved,
     Event,
+    Fetched,
     FieldsSet,
+    FlowFailing,
+    FlowRecovered,
+    FlowStarted,
+    FlowStopped,
     Heard,
     HeardAgain,
     KeyIssued,
     KeyRevoked,
+    MessagesLetGo,
+    NoticeDelivered,
+    NoticeDue,
+    NoticeGivenUp,
+    NoticeRecovered,
+    NoticeSuperseded,
+    OfNotice,
     Parked,
+    ReactionDropped,
+    ReactionPlanned,
     ReferenceFreed,
     ReferenceHeld,
     Reported,
+    SessionsEnded,
     TransitionMade,
     Understood,
     Unparked,
@@ -104,18 +121,30 @@ BESIDE: Sequence[tuple[Event, str]] = (
         ),
         "HubSpot sent a message.",
     ),
+    (
+        Fetched(recorded_at=MORNING, by=CRM, status_field="dealstage", word="closedwon"),
+        "HubSpot was asked for the record that a message named.",
+    ),
     (HeardAgain(recorded_at=MORNING, by=CRM), "HubSpot sent the same message again."),
+    (
+        HeardAgain(recorded_at=MORNING, by=CRM, times=20),
+        "HubSpot sent the same message again, 20 times by now.",
+    ),
+    (
+        ClaimEnded(recorded_at=MORNING, by=CRM, message="m", outcome="stale", why="said-again"),
+        "What HubSpot said of the job before its time was said once more.",
+    ),
     (
         Understood(recorded_at=MORNING, by=CRM, case="jobs/J-1", outcome="applied"),
         "A message about jobs/J-1 was looked at again: applied.",
     ),
     (
         Parked(recorded_at=MORNING, by=CRM, message="message:crm/e1"),
-        "HubSpot sent a message about a record that is linked to nothing yet.",
+        "HubSpot sent a message about a record that is not known yet.",
     ),
     (
         Unparked(recorded_at=MORNING, by=CRM, message="message:crm/e1"),
-        "A message waits no more: its record was linked.",
+        "A message waits for its record no more.",
     ),
     (
         CarriedOver(
@@ -157,6 +186,11 @@ BESIDE: Sequence[tuple[Event, str]] = (
         "The owner issued a read-only key to them.",
     ),
     (KeyRevoked(recorded_at=MORNING, by=STAFF), "The owner revoked a key."),
+    (SessionsEnded(recorded_at=MORNING, by=STAFF), "The owner signed out everywhere."),
+    (
+        MessagesLetGo(recorded_at=MORNING, by=Asker(), collection="jobs", upto=700, messages=1200),
+        "Statekeeper let go of how 1,200 messages had come, as long ago as is kept.",
+    ),
     (
         DefinitionAdopted(
             recorded_at=MORNING,
@@ -167,6 +201,157 @@ BESIDE: Sequence[tuple[Event, str]] = (
             text="…",
         ),
         "Statekeeper adopted version 2 of the lifecycle “Field-service job”.",
+    ),
+)
+
+
+def notice(kind: type[OfNotice], **said: Any) -> OfNotice:
+    """What became of something that the CRM is to be told."""
+    about: dict[str, Any] = {"id": "ntc_1", "case": "jobs/J-1", "tool": "crm"}
+    word = {"type": "case.word_changed", "status_field": "dealstage", "word": "closedwon"}
+    who: dict[str, Any] = {"recorded_at": MORNING, "by": Asker()}
+    return kind(**{**who, **about, **word, **said})
+
+
+def differs(kind: type[DriftFound | DriftResolved], **said: Any) -> Event:
+    """Where Jobber differs about a job."""
+    about: dict[str, Any] = {"id": "dft_1", "case": "jobs/J-1", "tool": "projects"}
+    who: dict[str, Any] = {"recorded_at": MORNING, "by": Asker(), "field": "status"}
+    return kind(**{**who, **about, **said})
+
+
+def flow(kind: type[Event], **said: Any) -> Event:
+    """What became of telling Jobber."""
+    who: dict[str, Any] = {"recorded_at": MORNING, "by": Asker(), "tool": "projects"}
+    return kind(**{**who, **said})
+
+
+REQUEST: dict[str, Any] = {"type": "case.request", "status_field": "", "word": ""}
+PLAN: dict[str, Any] = {"id": "ntc_2", "case": "jobs/J-1", "reaction": "ask_for_review"}
+
+TELLING: Sequence[tuple[Event, str]] = (
+    (
+        notice(NoticeDue, case_version=2),
+        "HubSpot is to be told “closedwon” as its dealstage.",
+    ),
+    (
+        notice(NoticeDue, case_version=2, why="drift"),
+        (
+            "HubSpot is to be told “closedwon” as its dealstage once more, for it shows something"
+            " else."
+        ),
+    ),
+    (
+        notice(
+            NoticeDue,
+            tool="projects",
+            type="case.fields_changed",
+            word="",
+            status_field="",
+            case_version=2,
+            personal={"clientEmail": "a@example.com", "instructions": "Ring"},
+        ),
+        "Jobber is to be told the email and the scope.",
+    ),
+    (
+        notice(NoticeDue, **REQUEST, request="review_request", case_version=5),
+        "HubSpot is to be asked for “review request”.",
+    ),
+    (
+        notice(NoticeDelivered, attempts=1, status=200),
+        "HubSpot was told “closedwon” as its dealstage.",
+    ),
+    (
+        notice(NoticeDelivered, attempts=2, status=200),
+        "HubSpot was told “closedwon” as its dealstage, at the second attempt.",
+    ),
+    (
+        notice(NoticeDelivered, attempts=0, by=STAFF),
+        "The owner has seen to it that HubSpot was told “closedwon” as its dealstage.",
+    ),
+    (
+        notice(NoticeSuperseded, why="newer-word"),
+        ("HubSpot need not be told “closedwon” as its dealstage any more: there is a newer word."),
+    ),
+    (
+        notice(NoticeGivenUp, attempts=10, why="it answered 500"),
+        ("HubSpot could not be told “closedwon” as its dealstage in 10 attempts: it answered 500."),
+    ),
+    (
+        notice(NoticeRecovered, by=STAFF, reason="it is back"),
+        "The owner has HubSpot told “closedwon” as its dealstage now: it is back.",
+    ),
+    (
+        flow(
+            ReactionPlanned,
+            **PLAN,
+            request="review_request",
+            fires_at=MORNING,
+            states=("invoiced",),
+        ),
+        (
+            "Jobber is to be asked for “review request” on 4 May 2026, 14:03 UTC, unless the job"
+            " goes on before."
+        ),
+    ),
+    (
+        flow(ReactionDropped, **PLAN),
+        "Jobber is not to be asked for “ask for review” any more: the job has gone on.",
+    ),
+    (
+        differs(
+            DriftFound, is_word=True, reported="late", expected="upcoming", why="not-the-owner"
+        ),
+        "Jobber says “late” where “upcoming” is true: its word does not count for that.",
+    ),
+    (
+        differs(DriftFound, is_word=True, reported="late", expected="upcoming", why="fight"),
+        (
+            "Jobber says “late” where “upcoming” is true, time after time: it is told no more,"
+            " somebody has to look."
+        ),
+    ),
+    (
+        differs(DriftFound, is_word=False, field="email", personal={"email": "b@example.com"}),
+        "Jobber has another email than is known here.",
+    ),
+    (differs(DriftResolved, how="agrees"), "Jobber agrees about its status again."),
+    (
+        differs(DriftResolved, how="moved"),
+        "Jobber is right about its status now that the job has changed.",
+    ),
+    (differs(DriftResolved, how="told"), "Jobber was put right about its status."),
+    (
+        differs(DriftResolved, how="accepted", by=STAFF, reason="they called"),
+        "The owner accepted what Jobber says of its status: they called.",
+    ),
+    (
+        differs(DriftResolved, how="dismissed", by=STAFF, until=MORNING, reason="known"),
+        (
+            "The owner let it be until 4 May 2026, 14:03 UTC that Jobber differs in its status:"
+            " known."
+        ),
+    ),
+    (
+        differs(DriftResolved, how="said-otherwise"),
+        "Jobber says something else of its status now.",
+    ),
+    (
+        differs(DriftResolved, how="erased", field="email"),
+        "What Jobber said of its email was erased.",
+    ),
+    (
+        flow(FlowFailing, why="no answer in 10 s"),
+        "Jobber takes nothing at present: no answer in 10 s.",
+    ),
+    (flow(FlowRecovered), "Jobber takes what it is told again."),
+    (
+        flow(FlowStopped, why="410 Gone"),
+        "Jobber wants to be told nothing any more: 410 Gone.",
+    ),
+    (
+        flow(FlowStarted, by=STAFF, reason="they asked"),
+        "The owner has Jobber told again: they asked.",
     ),
 )
 
@@ -252,7 +437,7 @@ def test_a_transition_that_was_asked_for_tells_its_condition() -> None:
     )
 
 
-@pytest.mark.parametrize(("event", "said"), BESIDE)
+@pytest.mark.parametrize(("event", "said"), [*BESIDE, *TELLING])
 def test_what_stands_beside_the_cases_is_said_too(event: Event, said: str) -> None:
     """Keys, references, requests and definitions have their sentences, without any digest."""
     assert sentence(event, field_service()) == said
@@ -261,7 +446,7 @@ def test_what_stands_beside_the_cases_is_said_too(event: Event, said: str) -> No
 def test_no_kind_of_event_is_without_a_sentence() -> None:
     """The examples of this file and the adopted case cover everything that the log can hold."""
     adopted = Story().opened("staff", state="scheduled", reason="moved")
-    told = [*whole_job().events, *adopted.events, *(event for event, _ in BESIDE)]
+    told = [*whole_job().events, *adopted.events, *(event for event, _ in (*BESIDE, *TELLING))]
 
     assert {type(event) for event in told} == set(EVENTS)
 
@@ -288,7 +473,7 @@ def test_history_stays_readable_without_its_definition(other: str | None) -> Non
     """An event of which the lifecycle declares nothing any more is still a sentence."""
     lifecycle = lifecycles()[other] if other else None
 
-    for event in [*whole_job().events, *(event for event, _ in BESIDE)]:
+    for event in [*whole_job().events, *(event for event, _ in (*BESIDE, *TELLING))]:
         said = sentence(event, lifecycle)
         assert said.endswith("."), said
         assert not re.search(r"[a-z]_[a-z]", said), said

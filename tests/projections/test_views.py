@@ -9,7 +9,7 @@ from lifecycle.case import Correct, OpenTransition, open_transitions
 from lifecycle.declaration import Declaration
 from lifecycle.events import Value
 from lifecycle.model import Lifecycle
-from projections.views import case_view, overdue, tool_view, ways_out
+from projections.views import case_view, due, overdue, tool_view, ways_out
 from tests.projections.stories import (
     MORNING,
     Story,
@@ -164,6 +164,37 @@ def test_a_case_that_stays_too_long_is_overdue() -> None:
         "due": "2026-05-05T15:03:11.120Z",
         "seconds": 120,
     }
+
+
+def onboarding() -> Story:
+    """A client whose papers were completed long after everything else had begun."""
+    client = lifecycles()["client"]
+    story = Story(client, "C-1").opened(fields={"name": "Old Mill", "email": "m@mill.example"})
+    story.makes("crm", "engage")
+    story.now += timedelta(days=3)
+    return story.then("staff", Correct(state=PAPERS_DONE, reason="all papers are there"))
+
+
+PAPERS_DONE = "papers_complete+to_screen+account_to_open"
+
+
+def test_a_limit_counts_from_when_its_own_leaf_was_entered() -> None:
+    """What another region does meanwhile gives nobody more time."""
+    story = onboarding()
+    engaged = MORNING + timedelta(hours=1)
+    assert story.case.since > engaged + timedelta(days=3)
+
+    first = due(story.case, story.lifecycle)
+
+    assert first is not None
+    assert (first.state, first.since) in {
+        ("to_screen", engaged),
+        ("account_to_open", engaged),
+    }
+    assert first.at == engaged + timedelta(days=2)
+    late = overdue(story.case, story.lifecycle, story.now)
+    assert late is not None
+    assert late.due == "2026-05-06T15:03:11.120Z"
 
 
 def test_the_limit_of_an_ancestor_counts() -> None:

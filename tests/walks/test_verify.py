@@ -13,12 +13,14 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from api.verifying import Problem, Report, verify
+from api.verifying import CATCH_UP_SECONDS_MAX, Problem, Report, verify
 from lifecycle.catalogue import load
 from lifecycle.opening import open_journal
 from lifecycle.vault import Vault
 from projections.store import open_store
 from tests.databases import NewDatabase
+from tests.projections.following import following
+from tests.projections.following import job as told
 from tests.running import DEFINITIONS, Service, command, over, running_service, until
 from tests.walks.walking import Walk
 
@@ -221,6 +223,31 @@ def test_verify_runs_beside_a_service_that_writes(
         done = command("verify", "--json", *over(service.database))
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout)["problems"] == []
+
+
+def test_verify_leaves_a_backup_as_it_found_it(log: Path, tmp_path: Path) -> None:
+    """Without its key a log is not verified, with it it is: neither leaves a file behind."""
+    shutil.copy(log, tmp_path / "log.db")
+    backup = over(f"sqlite:///{tmp_path}/log.db")
+    done = command("verify", *backup)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "put it back" in done.stderr
+    shutil.copy(log.with_name("log.db.key"), tmp_path / "log.db.key")
+    done = command("verify", *backup)
+    assert done.returncode == 0, done.stdout
+    assert "no lists are here" in done.stdout
+    left = {one.name for one in tmp_path.iterdir()}
+    assert left <= {"log.db", "log.db.key", "log.db-wal", "log.db-shm"}
+
+
+def test_verify_does_not_wait_where_nobody_follows(new_database: NewDatabase) -> None:
+    """Lists that stand still are compared as far as they go, and told to be behind."""
+    lifecycles = load(DEFINITIONS, {}).lifecycles
+    with following(new_database(), dict(lifecycles)) as log:
+        log.written(told("J-1")).followed().written(told("J-2"))
+        report = verify(log.journal, log.store, lambda _done, _total: None)
+    assert (report.cases, report.on_board, report.behind) == (2, 1, 1)
+    assert report.seconds < CATCH_UP_SECONDS_MAX
 
 
 def test_verify_says_what_is_wrong_and_exits_with_1(

@@ -60,9 +60,9 @@ class Walk:
         return accepted(self.service.by(by).get(f"{self.address}{what}", params=query), 200)
 
     def events(self, by: str = "staff") -> list[dict[str, Any]]:
-        """Everything that happened to it, oldest first."""
+        """Everything that happened to it, oldest first, but what its tools are told of it."""
         items: list[dict[str, Any]] = self.seen(by, "/history")["items"]
-        return items
+        return [one for one in items if not one["type"].startswith(("Notice", "Reaction"))]
 
     def view(self, tool: str, ref: str) -> dict[str, Any]:
         """See it as a tool says it."""

@@ -1,0 +1,174 @@
+"""Having notices told, and ticking them off: what it would do, and what became of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final, Literal, cast
+
+from api.door import Keeper
+from api.notices import let_run
+from api.pages.columns import capital
+from api.pages.worklists import (
+    Act,
+    Asked,
+    Desk,
+    Line,
+    Turn,
+)
+from lifecycle import telling
+from lifecycle.journal import Outcome, Record
+from lifecycle.memory import Memory
+from lifecycle.mirror import Mirror
+from lifecycle.model import Lifecycle
+from lifecycle.refusals import Refusal
+from projections import notices
+from projections.notices import OnList, Wanted
+from projections.routes import Route, routes
+from projections.wording import spaced, tool_title
+
+ENDED: Final = {
+    "delivered": "It was delivered meanwhile.",
+    "superseded": "It need not be told any more: something newer has taken its place.",
+    "given-up": "It was given up.",
+    "waiting": "It waits to be told.",
+}
+
+
+class NoticeDesk(Desk[OnList]):
+    """Notices."""
+
+    address: ClassVar[str] = "/notices"
+    title: ClassVar[str] = "Notices"
+    noun: ClassVar[str] = "notice"
+    groups: ClassVar[tuple[str, ...]] = ("state", "tool", "collection", "id", "why", "ended")
+    acts: ClassVar[Mapping[str, Act]] = {
+        "recover": Act(
+            "Tell it now",
+            "It is tried again at once, and from then on as if it had just become due, in its order"
+            " among what the tool is told of the same case.",
+            "Try again now",
+        ),
+        "deliver": Act(
+            "Tick off",
+            "It counts as delivered: you say that a person has put it into the tool.",
+            "Tick off",
+            reason=False,
+        ),
+    }
+
+    def page(self, keeper: Keeper, asked: Asked, before: int | None, most: int) -> Sequence[OnList]:
+        """Read the next notices in a state, to a tool."""
+        state = asked.get("state", "given-up")
+        wanted = Wanted(
+            state="waiting" if state == "by-hand" else state,
+            tool=asked.get("tool", ""),
+            why=asked.get("why", ""),
+            collection=asked.get("collection", ""),
+            case_id=asked.get("id", ""),
+        )
+        with keeper.store.reading() as session:
+            return notices.page(session, wanted, most, before=before)
+
+    def fits(self, keeper: Keeper, record: OnList, asked: Asked) -> bool:
+        """Tell whether it is carried as asked, and ended as asked."""
+        state = asked.get("state", "given-up")
+        if state in {"waiting", "by-hand"} and is_carried(keeper, record) != (state == "by-hand"):
+            return False
+        return "ended" not in asked or record.ended_why == asked["ended"]
+
+    def named(self, keeper: Keeper, record_id: str) -> Sequence[OnList]:
+        """Find a notice by its id."""
+        with keeper.store.reading() as session:
+            return notices.named(session, [record_id]) if record_id.isprintable() else ()
+
+    def planned(self, turn: Turn, record: OnList, memory: Memory) -> Line:
+        """Tell what would become of it."""
+        lifecycle = turn.keeper.catalogue.lifecycles.get(record.collection)
+        mirror = memory[record.stream].state
+        mirror = mirror if isinstance(mirror, Mirror) else Mirror()
+        waits, lost = record.id in mirror.due, record.id in mirror.given_up
+        if not waits and not (lost and turn.how == "recover"):
+            state = "given-up" if lost else record.state
+            said = ENDED[state] if state != "waiting" else "It has ended meanwhile."
+            return _line(record, lifecycle, "no" if lost else "meanwhile", said)
+        route = _route(turn.keeper, record)
+        if turn.how == "deliver":
+            return _line(record, lifecycle, "will", "It counts as delivered.")
+        if route is None or route.waits:
+            why = route.waits if route else "no way out to this tool is declared"
+            return _line(record, lifecycle, "will", f"It waits again, but is not sent: {why}.")
+        if _is_failing(turn.keeper, record.tool):
+            says = (
+                "It waits again, and is sent as soon as the tool takes anything: now it does not."
+            )
+            return _line(record, lifecycle, "will", says)
+        return _line(record, lifecycle, "will", "It is sent at once.")
+
+    def ask(self, turn: Turn, record: OnList) -> Record:
+        """Have it told, or ticked off."""
+        asker, case = turn.session.asker, f"{record.collection}/{record.case_id}"
+        if turn.how == "deliver":
+            return Record(record.stream, telling.ticked_off(record.id, case, record.tool, asker))
+        let_run(turn.keeper, record.tool, asker, turn.reason)
+        told = telling.recovered(record.id, case, record.tool, asker, turn.reason)
+        return Record(record.stream, told)
+
+    def became(self, turn: Turn, record: OnList, outcome: Outcome, memory: Memory) -> Line:
+        """Tell whether it waits, or has ended."""
+        lifecycle = turn.keeper.catalogue.lifecycles.get(record.collection)
+        if isinstance(outcome, Refusal):
+            return _line(record, lifecycle, "no", f"{capital(outcome.detail)}.")
+        if outcome is not None:
+            return _line(record, lifecycle, "no", "This is our fault; the service's log says more.")
+        mirror = memory[record.stream].state
+        due = mirror.due if isinstance(mirror, Mirror) else {}
+        if record.id not in due:
+            return _line(record, lifecycle, "done", "It is delivered.")
+        route = _route(turn.keeper, record)
+        waits = f": {route.waits}" if route and route.waits else ""
+        return _line(record, lifecycle, "done", f"It waits to be told{waits}.")
+
+
+DESK: Final = NoticeDesk()
+
+
+def _line(record: OnList, lifecycle: Lifecycle | None, verdict: str, *says: str) -> Line:
+    return Line(
+        id=record.id,
+        case=f"{record.collection}/{record.case_id}",
+        what=f"{tool_title(record.tool, lifecycle)}: {in_short(record)}",
+        says=says,
+        verdict=cast("Literal['will', 'done', 'meanwhile', 'no']", verdict),
+        mark=" ".join(says),
+    )
+
+
+def in_short(row: OnList) -> str:
+    """What it tells, in a few words."""
+    if row.request:
+        return f"asked for: {spaced(row.request)}"
+    if row.status_field:
+        return f"{spaced(row.status_field)} is “{row.word}”"
+    return "facts have changed"
+
+
+def _route(keeper: Keeper, row: OnList) -> Route | None:
+    return routes(keeper.catalogue.lifecycles, keeper.environment).get((row.tool, row.collection))
+
+
+def is_carried(keeper: Keeper, row: OnList) -> bool:
+    """Whether a person carries a notice."""
+    return row.collection in carried_by_hand(keeper).get(row.tool, ())
+
+
+def carried_by_hand(keeper: Keeper) -> dict[str, set[str]]:
+    """Tool → the collections of which a person tells it."""
+    found: dict[str, set[str]] = {}
+    for lifecycle in keeper.catalogue.lifecycles.values():
+        for flow in lifecycle.declaration.flows:
+            if flow.direction == "out" and flow.how == "manual":
+                found.setdefault(flow.tool, set()).add(lifecycle.collection)
+    return found
+
+
+def _is_failing(keeper: Keeper, tool: str) -> bool:
+    flows = keeper.book.flows() if keeper.book else ()
+    return any(one.tool == tool and (one.failing or one.stopped) for one in flows)

@@ -1,0 +1,358 @@
+"""What a change makes due to which tool: decided with the change, recorded in the same append.
+
+A tool is told a word when the word changes and the tool does not show it already; a field that it
+reads, when the value changes and it was not the tool itself that said so; a request, when a
+reaction asks for it. Only tools with a flow out are told anything. A newer word takes the place of
+one that is still due; where that was under way already and was taken all the same, its delivery is
+recorded after all: the last event of a notice says what became of it.
+
+Pure: the case before and after, the tool's mirror and the time go in; the events for its mirror
+come out.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+from msgspec import Struct
+
+from lifecycle.case import Case
+from lifecycle.declaration import Reaction, seconds
+from lifecycle.events import (
+    ERASED,
+    Asker,
+    CaseEvent,
+    Erased,
+    Event,
+    NoticeDue,
+    NoticeSuperseded,
+    ReactionDropped,
+    ReactionPlanned,
+    TransitionMade,
+    Value,
+    Valued,
+)
+from lifecycle.mirror import Mirror, Planned
+from lifecycle.model import Lifecycle
+from lifecycle.vocabulary import Turn
+
+WORD_CHANGED: Final = "case.word_changed"
+FIELDS_CHANGED: Final = "case.fields_changed"
+REQUEST: Final = "case.request"
+
+
+class Effect(Struct, frozen=True):
+    """What one append did to one case."""
+
+    before: Case | None
+    """None where it was opened."""
+    after: Case
+    events: Sequence[CaseEvent]
+    """At least one."""
+
+    @property
+    def by(self) -> Asker:
+        """Whose act it was."""
+        return self.events[0].by
+
+
+def due(
+    effect: Effect, tool: str, mirror: Mirror, lifecycle: Lifecycle, now: datetime
+) -> Iterator[Event]:
+    """What a tool is due by a change: the facts first, then the words, then what it is asked."""
+    yield from _needless(effect, tool, mirror, now)
+    case, by = effect.after, effect.by
+    if fields := _fields_changed(effect, tool, lifecycle):
+        told: dict[str, Any] = {"type": FIELDS_CHANGED, "personal": fields}
+        yield _notice(case, tool, by, now, case_version=case.version, **told)
+    before = effect.before.states if effect.before else ()
+    for turn in lifecycle.vocabulary.turns(tool, before, case.states):
+        yield from _word(effect, tool, turn, mirror, now)
+    yield from _reactions(effect, tool, lifecycle, now)
+
+
+def tell_again(
+    case: Case,
+    tool: str,
+    status_field: str,
+    mirror: Mirror,
+    lifecycle: Lifecycle,
+    *,
+    by: Asker,
+    now: datetime,
+    why: str,
+) -> NoticeDue | None:
+    """The word of a status field once more; None where there is none, or it is due already."""
+    word = lifecycle.vocabulary.shown(case.states).get(tool, {}).get(status_field)
+    if word is None or tool not in lifecycle.told:
+        return None
+    if lifecycle.vocabulary.named[tool, status_field].hear_only:
+        return None
+    if any(one.status_field == status_field for one in mirror.due.values()):
+        return None  # the last one due is the right word
+    told: dict[str, Any] = {
+        "type": WORD_CHANGED,
+        "status_field": status_field,
+        "word": word,
+        "was": mirror.shows(status_field),
+        "why": why,
+    }
+    return _notice(case, tool, by, now, case_version=case.version, again=now.isoformat(), **told)
+
+
+def tell_value(
+    case: Case,
+    tool: str,
+    field: str,
+    mirror: Mirror,
+    lifecycle: Lifecycle,
+    *,
+    by: Asker,
+    now: datetime,
+    why: str,
+) -> NoticeDue | None:
+    """The value of a field that the tool reads, once more; None as for `tell_again`."""
+    name = lifecycle.declaration.reads.get(tool, {}).get(field)
+    value = case.fields.get(field)
+    if name is None or tool not in lifecycle.told or value == ERASED:
+        return None
+    if any(name in due.names for due in mirror.due.values()):
+        return None
+    told: dict[str, Any] = {"type": FIELDS_CHANGED, "personal": {name: value}, "why": why}
+    return _notice(case, tool, by, now, case_version=case.version, again=now.isoformat(), **told)
+
+
+def fire(
+    plan: str, planned: Planned, case: Case, tool: str, lifecycle: Lifecycle, now: datetime
+) -> Event:
+    """What was planned comes, with the values as they are now; or not, where the case moved on."""
+    reaction = next(
+        (one for one in lifecycle.declaration.reactions if one.name == planned.reaction), None
+    )
+    if reaction is None or tool not in lifecycle.told or not set(planned.states) <= {*case.states}:
+        return ReactionDropped(
+            recorded_at=now,
+            by=Asker(),
+            id=plan,
+            case=f"{case.collection}/{case.id}",
+            tool=tool,
+            reaction=planned.reaction,
+        )
+    return _request(case, tool, reaction, Asker(), now, case.version, lifecycle, plan)
+
+
+# --- what is not needed any more ----------------------------------------------------------------
+
+
+def _needless(effect: Effect, tool: str, mirror: Mirror, now: datetime) -> Iterator[Event]:
+    """Values that were erased are told nobody; what was planned for a state that was left goes."""
+    case = f"{effect.after.collection}/{effect.after.id}"
+    if mirror.due and any(isinstance(event, Erased) for event in effect.events):
+        for notice, due in mirror.due.items():
+            if due.sealed:
+                yield NoticeSuperseded(
+                    recorded_at=now,
+                    by=effect.by,
+                    id=notice,
+                    case=case,
+                    tool=tool,
+                    type=due.type,
+                    request=due.request,
+                    why="erased",
+                )
+    for plan, planned in mirror.planned.items():
+        if _left(planned.states, effect):
+            yield ReactionDropped(
+                recorded_at=now,
+                by=effect.by,
+                id=plan,
+                case=case,
+                tool=tool,
+                reaction=planned.reaction,
+            )
+
+
+def _superseded(
+    case: Case, tool: str, status_field: str, mirror: Mirror, newer: str, by: Asker, now: datetime
+) -> Iterator[NoticeSuperseded]:
+    """What was still to be told on a status field is not needed any more.
+
+    What is due and right already stays: the tool has not said since that it shows it.
+    """
+    for older, due in mirror.due.items():
+        if due.status_field == status_field and (newer or due.spoken):
+            yield NoticeSuperseded(
+                recorded_at=now,
+                by=by,
+                id=older,
+                case=f"{case.collection}/{case.id}",
+                tool=tool,
+                type=due.type,
+                status_field=status_field,
+                word=due.word,
+                why="newer-word" if newer else "shown-already",
+                newer=newer,
+            )
+
+
+def _left(states: Sequence[str], effect: Effect) -> bool:
+    """Whether one of these states was left, be it for a moment."""
+    left = {
+        state
+        for event in effect.events
+        if isinstance(event, TransitionMade)
+        for state in ((*event.left,) if event.left == event.to else {*event.left} - {*event.to})
+    }
+    return bool(left & {*states}) or not {*states} <= {*effect.after.states}
+
+
+# --- what is due --------------------------------------------------------------------------------
+
+
+def _fields_changed(effect: Effect, tool: str, lifecycle: Lifecycle) -> dict[str, Value]:
+    """The new values of what the tool reads, under its own names; None where one was forgotten."""
+    reads = lifecycle.declaration.reads.get(tool)
+    if not reads:
+        return {}
+    before = effect.before.fields if effect.before else {}
+    after = effect.after.fields
+    own = _said_by(tool, effect)
+    return {
+        name: after.get(field)
+        for field, name in reads.items()
+        if field not in own and after.get(field) != before.get(field) and after.get(field) != ERASED
+    }
+
+
+def _said_by(tool: str, effect: Effect) -> set[str]:
+    """The fields that the tool itself gave."""
+    return {
+        field
+        for event in effect.events
+        if isinstance(event, Valued) and event.by.tool == tool
+        for field in (*event.fields, *event.personal)
+    }
+
+
+def _word(effect: Effect, tool: str, turn: Turn, mirror: Mirror, now: datetime) -> Iterator[Event]:
+    """Tell a word, in the place of what is still due on its field, unless the tool shows it."""
+    case, name = effect.after, turn.status_field
+    shows = mirror.shows(name)
+    if shows in turn.words:
+        yield from _superseded(case, tool, name, mirror, "", effect.by, now)
+        return
+    told: dict[str, Any] = {"type": WORD_CHANGED, "status_field": name, "word": turn.word}
+    told["was"] = shows or turn.was
+    notice = _notice(case, tool, effect.by, now, case_version=case.version, **told)
+    yield from _superseded(case, tool, name, mirror, notice.id, effect.by, now)
+    yield notice
+
+
+def _reactions(
+    effect: Effect, tool: str, lifecycle: Lifecycle, now: datetime
+) -> Iterator[NoticeDue | ReactionPlanned]:
+    """What each transition made has the tool asked, at once or later."""
+    if not lifecycle.reactions:
+        return
+    first = effect.after.version - len(effect.events) + 1
+    for version, event in enumerate(effect.events, first):
+        if not isinstance(event, TransitionMade):
+            continue
+        for reaction in lifecycle.reactions.get((tool, event.transition), ()):
+            if reaction.wait is None:
+                yield _request(effect.after, tool, reaction, event.by, now, version, lifecycle)
+            elif not _left(_entered(event), Effect(None, effect.after, _after(event, effect))):
+                yield _planned(effect.after, tool, reaction, event, now, version)
+
+
+def _after(event: TransitionMade, effect: Effect) -> Sequence[CaseEvent]:
+    return effect.events[effect.events.index(event) + 1 :]
+
+
+def _entered(event: TransitionMade) -> tuple[str, ...]:
+    """The states that a transition led to: all of them, where it led back to itself."""
+    return tuple(state for state in event.to if state not in event.left) or event.to
+
+
+def _planned(
+    case: Case, tool: str, reaction: Reaction, event: TransitionMade, now: datetime, version: int
+) -> ReactionPlanned:
+    assert reaction.wait is not None, reaction.name
+    return ReactionPlanned(
+        recorded_at=now,
+        by=event.by,
+        id=_id(case, tool, reaction.name, version, ""),
+        case=f"{case.collection}/{case.id}",
+        tool=tool,
+        reaction=reaction.name,
+        request=reaction.request,
+        fires_at=event.time + timedelta(seconds=seconds(reaction.wait)),
+        states=_entered(event),
+    )
+
+
+def _request(
+    case: Case,
+    tool: str,
+    reaction: Reaction,
+    by: Asker,
+    now: datetime,
+    version: int,
+    lifecycle: Lifecycle,
+    plan: str = "",
+) -> NoticeDue:
+    """What a reaction asks of a tool, with what is known of its fields by their names there."""
+    names = lifecycle.declaration.reads.get(tool, {})
+    values = {
+        names.get(field, field): case.fields[field]
+        for field in reaction.fields
+        if case.fields.get(field, ERASED) != ERASED
+    }
+    told: dict[str, Any] = {
+        "type": REQUEST,
+        "request": reaction.request,
+        "reaction": reaction.name,
+        "personal": values,
+    }
+    return _notice(case, tool, by, now, case_version=version, plan=plan, **told)
+
+
+def _notice(
+    case: Case,
+    tool: str,
+    by: Asker,
+    now: datetime,
+    *,
+    case_version: int,
+    plan: str = "",
+    again: str = "",
+    **told: Any,
+) -> NoticeDue:
+    about = told.get("status_field") or told.get("reaction") or told["type"]
+    return NoticeDue(
+        recorded_at=now,
+        by=by,
+        id=plan or _id(case, tool, about, case_version, again),
+        case=f"{case.collection}/{case.id}",
+        tool=tool,
+        refs=_refs(case, tool),
+        case_version=case_version,
+        **told,
+    )
+
+
+def _refs(case: Case, tool: str) -> dict[str, tuple[str, ...]]:
+    """The tool's own ids of a case, by kind."""
+    return {
+        kind or "main": refs
+        for key, refs in case.references.items()
+        for whose, _, kind in (key.partition(":"),)
+        if whose == tool
+    }
+
+
+def _id(case: Case, tool: str, about: str, version: int, again: str) -> str:
+    """The same change always makes the same notice due: deciding twice is telling once."""
+    parts = (case.collection, case.id, tool, about, str(version), again)
+    return f"ntc_{sha256(chr(31).join(parts).encode()).hexdigest()[:26]}"

@@ -1,0 +1,210 @@
+"""What becomes of a notice, a plan or a flow: decided on its stream, by whoever carries it.
+
+Each function gives a decision for the journal (`Record(stream, decision)`): what is known of the
+stream and the time → the event, or None where it stands already, or has become something else
+meanwhile. So that two workers, or one that was killed and started again, record it once.
+
+- A notice and a plan stand in `mirror_stream(collection, id, tool)`: `delivered`, `superseded`,
+  `given_up`, `recovered` (staff have it tried again at once, given up or still waiting),
+  `ticked_off` (a person has carried it), `fired`.
+- A flow stands in `flow_stream(tool)`: `failing`, `working`, `stopped`, `started`.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from lifecycle.case import Case
+from lifecycle.events import (
+    Asker,
+    Event,
+    FlowFailing,
+    FlowRecovered,
+    FlowStarted,
+    FlowStopped,
+    NoticeDelivered,
+    NoticeDue,
+    NoticeGivenUp,
+    NoticeRecovered,
+    NoticeSuperseded,
+    OfNotice,
+)
+from lifecycle.known import FlowState, Known
+from lifecycle.mirror import SILENT, Due, Mirror
+from lifecycle.model import Lifecycle
+from lifecycle.notices import fire
+
+Decision = Callable[[Known, datetime], Event | None]
+"""What is known of a stream, and the time → the event to record there, if any."""
+
+NOBODY = Asker()
+"""What happens by itself is nobody's act."""
+
+
+# --- notices ------------------------------------------------------------------------------------
+
+
+def delivered(notice: NoticeDue, attempts: int, status: int) -> Decision:
+    """The tool took it, also where it was superseded while it was under way."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        mirror = _mirror(known)
+        if notice.id not in mirror.due and notice.id not in mirror.superseded:
+            return None
+        return NoticeDelivered(**_told(notice, now), attempts=attempts, status=status)
+
+    return decide
+
+
+def superseded(notice: NoticeDue, attempts: int, why: str, newer: str = "") -> Decision:
+    """Nobody needs to be told this any more."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        if notice.id not in _mirror(known).due:
+            return None
+        about = _told(notice, now)
+        return NoticeSuperseded(**about, why=why, newer=newer, attempts=attempts)
+
+    return decide
+
+
+def given_up(notice: NoticeDue, attempts: int, why: str) -> Decision:
+    """It could not be told; somebody is to recover it."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        if notice.id not in _mirror(known).due:
+            return None
+        return NoticeGivenUp(**_told(notice, now), attempts=attempts, why=why)
+
+    return decide
+
+
+def recovered(notice: str, case: str, tool: str, by: Asker, reason: str | None = None) -> Decision:
+    """Staff have it tried again, now: what was given up, or still waits for its time.
+
+    `case` is like `jobs/J-1042`. None where it is no longer to be told.
+    """
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        mirror = _mirror(known)
+        due = mirror.given_up.get(notice) or mirror.due.get(notice)
+        if due is None:
+            return None
+        return NoticeRecovered(**_named(notice, case, tool, due, by, now), reason=reason)
+
+    return decide
+
+
+def ticked_off(notice: str, case: str, tool: str, by: Asker) -> Decision:
+    """A person has carried it to the tool."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        due = _mirror(known).due.get(notice)
+        if due is None:
+            return None
+        return NoticeDelivered(**_named(notice, case, tool, due, by, now), attempts=0)
+
+    return decide
+
+
+def fired(
+    plan: str, tool: str, lifecycle: Lifecycle, case_now: Callable[[], Case | None]
+) -> Decision:
+    """What was planned comes, with the values as they are then; once, whoever fires it."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        planned = _mirror(known).planned.get(plan)
+        case = case_now()
+        if planned is None or case is None or planned.fires_at > now:
+            return None
+        return fire(plan, planned, case, tool, lifecycle, now)
+
+    return decide
+
+
+# --- flows --------------------------------------------------------------------------------------
+
+
+def failing(tool: str, why: str, steward: str) -> Decision:
+    """A tool takes nothing at present; said once until it works again."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        if _flow(known).failing_since is not None:
+            return None
+        return FlowFailing(recorded_at=now, by=NOBODY, tool=tool, why=why, steward=steward)
+
+    return decide
+
+
+def working(tool: str, steward: str) -> Decision:
+    """The tool takes notices again."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        if _flow(known).failing_since is None:
+            return None
+        return FlowRecovered(recorded_at=now, by=NOBODY, tool=tool, steward=steward)
+
+    return decide
+
+
+def stopped(tool: str, why: str, steward: str) -> Decision:
+    """The tool has said that it does not want to be told any more."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        if _flow(known).stopped_since is not None:
+            return None
+        return FlowStopped(recorded_at=now, by=NOBODY, tool=tool, why=why, steward=steward)
+
+    return decide
+
+
+def started(tool: str, by: Asker, reason: str | None = None) -> Decision:
+    """Staff let a stopped flow run again."""
+
+    def decide(known: Known, now: datetime) -> Event | None:
+        if _flow(known).stopped_since is None:
+            return None
+        return FlowStarted(recorded_at=now, by=by, tool=tool, reason=reason)
+
+    return decide
+
+
+# --- what is known ------------------------------------------------------------------------------
+
+
+def _mirror(known: Known) -> Mirror:
+    return known.state if isinstance(known.state, Mirror) else SILENT
+
+
+def _flow(known: Known) -> FlowState:
+    return known.state if isinstance(known.state, FlowState) else FlowState()
+
+
+def _told(notice: OfNotice, now: datetime) -> dict[str, Any]:
+    """What every event of a notice says of it."""
+    return {
+        "recorded_at": now,
+        "by": NOBODY,
+        "id": notice.id,
+        "case": notice.case,
+        "tool": notice.tool,
+        "type": notice.type,
+        "status_field": notice.status_field,
+        "word": notice.word,
+        "request": notice.request,
+    }
+
+
+def _named(notice: str, case: str, tool: str, due: Due, by: Asker, now: datetime) -> dict[str, Any]:
+    """The same of a notice that the mirror remembers."""
+    return {
+        "recorded_at": now,
+        "by": by,
+        "id": notice,
+        "case": case,
+        "tool": tool,
+        "type": due.type,
+        "status_field": due.status_field,
+        "word": due.word,
+        "request": due.request,
+    }

@@ -1,0 +1,155 @@
+"""A worker that is killed while it tells the tools: nothing is lost, and every end stands once."""
+
+import os
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from random import Random
+from threading import Thread
+
+import pytest
+
+from lifecycle.events import NoticeDelivered, OfNotice
+from tests.databases import NewDatabase
+from tests.lifecycle.given import completed, deposit_due, deposit_paid, invoiced, scheduled
+from tests.projections.carrying import Carrying, carrying
+from tests.projections.tools import SECRET, FakeTool, Post, Reply, fake_tools
+from tests.running import PROGRAM, ROOT, over
+
+pytestmark = pytest.mark.chaos
+
+JOBS = 10
+KILLS = 3
+PAUSE_SECONDS = 0.15
+
+
+class Worker:
+    """A worker process over a database; it tells the books and the crew at the tool's address."""
+
+    def __init__(self, database: str, tool: FakeTool, log: Path) -> None:
+        """Start nothing yet."""
+        self._database, self._log = database, log
+        self._environment: Mapping[str, str] = {
+            "ACCOUNTING_URL": tool.url, "ACCOUNTING_SECRET": SECRET,
+            "PROJECTS_URL": tool.url, "PROJECTS_SECRET": SECRET,
+        }  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self.lives = 0
+
+    def start(self) -> None:
+        """Start it, and do not wait."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*PROGRAM, "worker", *over(self._database)],
+                cwd=ROOT,
+                env=os.environ | self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.lives += 1
+
+    def kill(self) -> None:
+        """End it as a loss of power would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+
+@contextmanager
+def worker(books: Carrying, tool: FakeTool, log: Path) -> Iterator[Worker]:
+    """Have a worker at hand; at the end nothing of it is left."""
+    one = Worker(books.database, tool, log)
+    try:
+        yield one
+    finally:
+        one.kill()
+
+
+def each_ended_once(books: Carrying, tool: FakeTool) -> None:
+    """Assert that what was delivered was seen, in order per case and tool, and stands once."""
+    delivered = [one.id for one in books.events(NoticeDelivered)]
+    assert len(delivered) == len(set(delivered)), "an end that stands twice"
+    assert set(delivered) <= set(tool.ids), "recorded as told, and the tool never saw it"
+    due = [one for name in ("accounting", "projects") for one in books.due(name)]
+    lines: dict[tuple[str, str], list[str]] = defaultdict(list)
+    line_of = {one.id: (one.case, one.tool) for one in due}
+    for seen in tool.ids:
+        lines[line_of[seen]].append(seen)
+    turns = {one.id: turn for turn, one in enumerate(due)}
+    for line, ids in lines.items():
+        order = [turns[name] for name, _ in groupby(ids)]
+        assert order == sorted(set(order)), f"out of order: {line}"
+
+
+def everything_ended(books: Carrying) -> bool:
+    """Whether no tool that has an address waits for anything."""
+    ended = {(one.tool, one.id): type(one).__name__ for one in books.events(OfNotice)}
+    told = [end for (name, _), end in ended.items() if name in {"accounting", "projects"}]
+    return bool(told) and all(end != "NoticeDue" for end in told)
+
+
+def work(books: Carrying) -> None:
+    """Take all jobs through their whole life."""
+    for number in range(JOBS):
+        books.job(f"J-{number}")
+    for did in (deposit_due, deposit_paid, scheduled, completed, invoiced):
+        for number in range(JOBS):
+            books.does(did, f"J-{number}")
+            time.sleep(PAUSE_SECONDS)
+
+
+def test_a_worker_killed_at_random_loses_nothing(new_database: NewDatabase, tmp_path: Path) -> None:
+    """While jobs move: each notice ends once, the tool sees each that was told, in order."""
+    chance = Random(20)  # noqa: S311
+    with (
+        fake_tools() as (tool,),
+        carrying(new_database(), {}) as books,
+        worker(books, tool, tmp_path / "worker.log") as one,
+    ):
+        working = Thread(target=work, args=(books,))
+        one.start()
+        working.start()
+        for kill in range(KILLS):
+            books.until(lambda kill=kill: len(tool.posts) > kill * 8, "it is at work")  # type: ignore[misc]
+            time.sleep(chance.random())
+            one.kill()
+            one.start()
+        working.join()
+        books.until(lambda: everything_ended(books), "all is told")
+        books.conserved()
+        each_ended_once(books, tool)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-answer", "after-the-answer"])
+def test_a_worker_killed_at_the_answer_sends_the_same_notice_again(
+    new_database: NewDatabase, tmp_path: Path, *, after: bool
+) -> None:
+    """Before the tool's 2xx, or after it and before that is recorded: one id, and one end."""
+    with (
+        fake_tools() as (tool,),
+        carrying(new_database(), {}) as books,
+        worker(books, tool, tmp_path / "worker.log") as one,
+    ):
+
+        def kills(_: Post) -> Reply:
+            if len(tool.posts) > 1:
+                return Reply()
+            if after:
+                return Reply(then=one.kill)
+            one.kill()
+            return Reply(reset=True)
+
+        tool.behaves = kills
+        books.job()
+        one.start()
+        books.until(lambda: len(tool.posts) > 0, "it was sent")
+        one.kill()
+        one.start()
+        books.until(lambda: everything_ended(books), "all is told")
+        books.conserved()
+        each_ended_once(books, tool)
+        assert tool.ids.count(tool.ids[0]) == 2
