@@ -1,22 +1,21 @@
 """`statekeeper audit`: exports in, a report out; nothing is connected, nothing is changed."""
 
-import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
 import click
-import msgspec
 
 if TYPE_CHECKING:
-    from api.audit.exports import Given
+    from api.audit.exports import Progress
     from api.audit.findings import Audit
-    from api.audit.sheets import BadExport
+    from api.audit.records import Given
+    from api.audit.rows import BadExport
     from lifecycle.catalogue import Catalogue
     from lifecycle.connectors import Export
     from lifecycle.model import Lifecycle
@@ -114,7 +113,7 @@ def audit(
     --export accounting=invoices.xlsx --export projects=jobs.csv --output audit.html
     """
     from api.audit.declaring import completed
-    from api.audit.sheets import BadExport
+    from api.audit.rows import BadExport
 
     form = _form(form, output)
     if form == "xlsx" and output is None:
@@ -137,7 +136,7 @@ def audit(
             _adopt(found, chosen, adopted)
         _report(found, chosen, form, output)
     except BadExport as exc:
-        raise click.ClickException(_told(exc, files)) from exc
+        raise click.ClickException(_told(exc)) from exc
 
 
 def _form(form: str | None, output: Path | None) -> str:
@@ -210,7 +209,7 @@ def _mapped(
 
 def _given(files: Mapping[str, Path], mapped: "Mapping[str, Export | None]") -> "list[Given]":
     """Each export with its mapping; one that knows no column has one made ready when it is read."""
-    from api.audit.exports import Given
+    from api.audit.records import Given
     from lifecycle.connectors import Export
 
     return [Given(tool, path, mapped[tool] or Export(ref=())) for tool, path in files.items()]
@@ -220,57 +219,47 @@ def _audited(
     given: "Sequence[Given]", lifecycle: "Lifecycle", at: datetime, confirm: Path | None
 ) -> "Audit":
     from api.audit.auditing import audit as audited
-    from api.audit.matching import read_decisions
+    from api.audit.decisions import read_decisions
 
     try:
         decisions = read_decisions(confirm) if confirm else None
     except ValueError as exc:
         raise click.ClickException(str(exc)) from exc
-    with _progress([one.path.name for one in given]) as tell, _nothing_collected():
+    with _progress({one.tool: one.file for one in given}) as tell:
         return audited(lifecycle, given, at=at, decisions=decisions, progress=tell)
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Leave out the search for garbage in circles: millions of values are made, and no circle."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if on:
-            gc.enable()
-
-
-@contextmanager
-def _progress(files: Sequence[str]) -> Iterator[Callable[[str, int], None]]:
-    """The rows read of each file, then a line that moves while they are matched; on terminals."""
+def _progress(files: Mapping[str, str]) -> "Iterator[Progress]":
+    """On a terminal: the rows read of each tool's file, then those matched, and the jobs judged."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} rows"),
+        TextColumn("{task.completed:,.0f}"),
         TimeElapsedColumn(),
     )
-    with Progress(
+    with Bars(
         *columns,
         console=console,
         transient=True,
         disable=not console.is_terminal,
         refresh_per_second=4,
-    ) as bar:
-        tasks = {file: bar.add_task(f"reading {escape(file)}", total=None) for file in files}
-        matching = bar.add_task("matching and judging", total=None, visible=False)
-        rows = dict.fromkeys(files, 0)
+    ) as bars:
+        tasks = {
+            tool: bars.add_task(f"reading {escape(file)}", total=None)
+            for tool, file in files.items()
+        }
 
-        def tell(file: str, read: int) -> None:
-            rows[file] = read
-            bar.update(tasks[file], completed=read)
-            bar.update(matching, completed=sum(rows.values()), visible=file == files[-1])
+        def tell(what: str, done: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=None)
+            bars.update(tasks[what], completed=done)
 
         yield tell
 
@@ -303,6 +292,8 @@ def _adopt(found: "Audit", lifecycle: "Lifecycle", path: Path) -> None:
         f"{path} opens {count:,} jobs: statekeeper import {lifecycle.collection} {path} --as NAME",
         err=True,
     )
+    for one in found.summary.unopened:
+        click.echo(f"  not opened: {one.jobs:,} because {one.why.value}", err=True)
 
 
 @contextmanager
@@ -322,41 +313,56 @@ def _report(found: "Audit", lifecycle: "Lifecycle", form: str, output: Path | No
         if form == "terminal":
             _show(found, lifecycle, sys.stdout)
         else:
-            click.echo(_written(found, lifecycle, form).decode("utf-8-sig"), nl=False)
+            _write(found, lifecycle, form, sys.stdout.buffer)
         return
-    with _draft(output) as draft:
-        draft.write_bytes(_written(found, lifecycle, form))
+    with _draft(output) as draft, draft.open("wb") as file:
+        _write(found, lifecycle, form, file)
     click.echo(f"{found.summary.sentence} Read {output}.", err=True)
 
 
-def _written(found: "Audit", lifecycle: "Lifecycle", form: str) -> bytes:
+def _write(found: "Audit", lifecycle: "Lifecycle", form: str, out: BinaryIO) -> None:
+    """Write the report in one of the formats."""
     from api.audit.report import told
 
     if form == "json":
-        return msgspec.json.encode(found) + b"\n"
+        from api.audit.json import write_json
+
+        return write_json(found, out)
+    report = told(found, lifecycle.ownership.states)
     if form == "xlsx":
         from api.audit.tables import write_xlsx
 
-        book = io.BytesIO()
-        write_xlsx(found, book, told(found, lifecycle.ownership.states))
-        return book.getvalue()
-    text = io.StringIO(newline="")
-    if form == "csv":
-        from api.audit.tables import write_csv
+        return write_xlsx(found, out, report)
+    with _as_text(
+        out, "utf-8-sig" if form == "csv" and out is not sys.stdout.buffer else "utf-8"
+    ) as text:
+        match form:
+            case "csv":
+                from api.audit.tables import write_csv
 
-        write_csv(found, text)
-        return text.getvalue().encode("utf-8-sig")  # without the mark Excel takes it for Latin-1
-    if form == "terminal":
-        _show(found, lifecycle, text)
-    elif form == "html":
-        from api.audit.html import html
+                write_csv(found, text)
+            case "html":
+                from api.audit.html import html
 
-        text.write(html(told(found, lifecycle.ownership.states)))
-    else:
-        from api.audit.markdown import markdown
+                text.write(html(report))
+            case "markdown":
+                from api.audit.markdown import markdown
 
-        text.write(markdown(told(found, lifecycle.ownership.states)))
-    return text.getvalue().encode()
+                text.write(markdown(report))
+            case _:
+                _show(found, lifecycle, text)
+    return None
+
+
+@contextmanager
+def _as_text(out: BinaryIO, encoding: str) -> Iterator[TextIO]:
+    """Write text into a file of bytes."""
+    text = io.TextIOWrapper(out, encoding=encoding, newline="")
+    try:
+        yield text
+    finally:
+        text.flush()
+        text.detach()
 
 
 def _show(found: "Audit", lifecycle: "Lifecycle", out: TextIO) -> None:
@@ -368,17 +374,16 @@ def _show(found: "Audit", lifecycle: "Lifecycle", out: TextIO) -> None:
     show(told(found, lifecycle.ownership.states, LISTED_MAX), Console(file=out))
 
 
-def _told(exc: "BadExport", files: Mapping[str, Path]) -> str:
+def _told(exc: "BadExport") -> str:
     """One line; where a mapping would do, it is written to be filled in."""
     from api.audit.mapping import NeedsMapping
 
     if not isinstance(exc, NeedsMapping):
         return str(exc)
-    tool = next(tool for tool, path in files.items() if path.name == exc.file)
-    ready = Path(f"mapping-{tool}.yaml")
+    ready = Path(f"mapping-{exc.tool}.yaml")
     try:
         with ready.open("x", encoding="utf-8") as file:
             file.write(exc.mapping)
     except FileExistsError:
         return f"{exc}: {ready} stands there already; delete it to have it made anew"
-    return f"{exc}: {ready}; then give it with --mapping {tool}={ready}"
+    return f"{exc}: {ready}; then give it with --mapping {exc.tool}={ready}"

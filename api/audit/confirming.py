@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from api.audit.decisions import keep_decision, read_decisions
 from api.audit.findings import Audit, Link
-from api.audit.matching import keep_decision, read_decisions
 from api.audit.report import plain, tool_title, where
 
 ANSWERS: Final = {"y": "the same job", "n": "two jobs", "l": "later", "q": "stop here"}

@@ -5,7 +5,7 @@ only hear words that are. So such a word is declared twice: in the connector, an
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import yaml
@@ -21,9 +21,6 @@ from lifecycle.refusals import Problem
 
 Hears = dict[str, dict[str, dict[str, str | Ignore]]]
 
-WORDS_MAX: Final = 25
-"""Words of one status field that the plan writes out; people who made more need another mapping."""
-
 
 def completed(
     audit: Audit, lifecycle: Lifecycle, connectors: Mapping[str, Connector]
@@ -38,7 +35,7 @@ def completed(
     for step in audit.plan:
         parts = yaml.load(step.declare, Loader=yaml.BaseLoader) if step.declare else {}  # noqa: S506 - builds text, maps and lists, and nothing else
         texts: list[str] = []
-        if hears := _bounded(parts.get("hears", {})):
+        if hears := parts.get("hears"):
             beyond = _beyond(hears, lifecycle, known)
             known |= beyond
             texts += [_vocabulary(connectors[name], beyond[name]) for name in beyond]
@@ -53,13 +50,6 @@ def completed(
     problems = check([Source(declaration, marks)], known, {})
     wrong = tuple(problem for problem in problems if not problem.warning)
     return replace(audit, plan=tuple(plan)), wrong
-
-
-def _bounded(hears: Mapping[str, Any]) -> dict[str, dict[str, dict[str, str]]]:
-    return {
-        tool: {field: dict(list(words.items())[:WORDS_MAX]) for field, words in fields.items()}
-        for tool, fields in hears.items()
-    }
 
 
 def _beyond(

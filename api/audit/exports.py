@@ -1,18 +1,16 @@
 """The rows of one export as records, and what was refused of it.
 
 An export is read twice: once to settle what its columns leave open (the order of dates, what
-stands before the cents), once for the records. Nothing is held of it but the records.
+stands before the cents), once for the records. Nothing is held of it: records go where they are
+wanted, one by one.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
-from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final, TypeAlias
-
-from msgspec import Struct
 
 from api.audit import findings
 from api.audit.locales import Amounts, Dates, StillOpen
@@ -27,94 +25,65 @@ from api.audit.mapping import (
     made_ready,
     still_to_say,
 )
-from api.audit.sheets import BadExport, Cell, Row, Sheet, open_sheets
-from lifecycle.chart import Active, Configuration, Guard
+from api.audit.records import (
+    Given,
+    Record,
+    Shown,
+    email,
+    email_key,
+    kind_key,
+    phone_key,
+    reference,
+    references,
+    written,
+)
+from api.audit.rows import BadExport, Cell, Row, Sheet
+from api.audit.sheets import open_sheets
+from api.audit.words import Deriving, Words
 from lifecycle.comparable import Day, Money, Number
-from lifecycle.connectors import Derived, Export
 from lifecycle.declaration import Field
-from lifecycle.fields import NotThat, Value, normalise
+from lifecycle.fields import NotThat, normalise
 from lifecycle.model import Lifecycle
 
 HEADINGS_WITHIN: Final = 40
 """Headings stand among so many first rows: reports put their title above them."""
 REFUSED_SHOWN_MAX: Final = 1000
+OTHER_KINDS_MAX: Final = 100
+ADDRESS_LENGTH_MAX: Final = 200
 PROGRESS_EVERY: Final = 20_000
-TEXT_LENGTH_MAX: Final = 500
-"""What is kept of a name, a title or an address, in characters."""
-REFERENCES_MAX: Final = 20
 
 Progress: TypeAlias = Callable[[str, int], None]
-"""Told the file and how many of its rows have been read so far."""
+"""Told what is being done (to a tool's export: its id), and how many rows or jobs so far."""
 
 
 class Unsettled(NeedsMapping):
     """A column leaves open what it means, and the mapping does not say: it has to be asked."""
 
-    def __init__(self, file: str, heading: str, still_open: StillOpen, mapping: Export) -> None:
+    def __init__(self, given: Given, heading: str, still_open: StillOpen) -> None:
         """`setting` of the mapping takes one of `choices`."""
-        super().__init__(file, f"the column '{heading}' {still_open} (`{still_open.setting}`)")
+        message = f"the column '{heading}' {still_open} (`{still_open.setting}`)"
+        super().__init__(given.file, message, tool=given.tool)
         self.heading = heading
         self.setting = still_open.setting
         self.choices = still_open.choices
         self.sample = still_open.sample
-        self.mapping = still_to_say(mapping, still_open.setting, still_open.choices)
-
-
-class Shown(Struct, frozen=True, gc=False):
-    """What one status field of a record shows."""
-
-    status_field: str
-    word: str
-    states: tuple[Configuration, ...]
-    """Where a case may stand that shows this word; empty: nobody's word."""
-    derived: str = ""
-    """The condition that gave it, where the tool has no status of its own."""
-
-
-class Record(Struct, frozen=True, gc=False):
-    """What one row says of one case. Texts are as they were written, tidied."""
-
-    tool: str
-    row: int
-    ref: str
-    shown: tuple[Shown, ...] = ()
-    also: tuple[str, ...] = ()
-    kind: str = ""
-    since: datetime | None = None
-    name: str = ""
-    title: str = ""
-    email: str = ""
-    phone: str = ""
-    """Digits only, without the country's code where it has one."""
-    address: str = ""
-    money: Money | None = None
-    references: tuple[tuple[str, str], ...] = ()
-    """(tool, that tool's id)."""
-    fields: tuple[tuple[str, Value], ...] = ()
-    """Canonical field → its value in canonical form."""
-
-
-class Given(Struct, frozen=True):
-    """One export as it was given: whose it is, where it lies, what its columns mean."""
-
-    tool: str
-    path: Path
-    mapping: Export
+        self.mapping = still_to_say(given.mapping, still_open.setting, still_open.choices)
 
 
 def read_export(
     given: Given,
     lifecycle: Lifecycle,
     today: date,
+    into: Callable[[Record], object],
     progress: Progress | None = None,
-) -> tuple[findings.Export, list[Record]]:
-    """Read one export whole.
+) -> findings.Export:
+    """Read one export whole, and put its records `into` whatever keeps them.
 
     Raises `BadExport`: as `ColumnsMissing` with a mapping to be filled in, as `Unsettled` with
     what must be asked, else with the row that ends it. A row that cannot be read is left out
     and stands among the refused.
     """
-    return _Reading(given, lifecycle, today, progress).read()
+    return _Reading(given, lifecycle, today, progress).read(into)
 
 
 class _Reading:
@@ -125,47 +94,72 @@ class _Reading:
         self._mapping = given.mapping
         self._lifecycle = lifecycle
         self._progress = progress
-        self._file = given.path.name
+        self._file = given.file
         check_mapping(given.mapping, lifecycle, given.tool, self._file)
         self._refused: list[findings.RefusedRow] = []
         self._refused_count = 0
         self._skipped = 0
+        self._kinds = frozenset(map(kind_key, lifecycle.declaration.tools[given.tool].kinds))
+        self._other_kinds: Counter[str] = Counter()
+        self._begun: set[int] = set()
+        """The records of which a line has been read, hashed, where a record has several."""
+        self._lines = 0
+        self._of_kind = {
+            name: frozenset(map(kind_key, kinds)) for name, kinds in given.mapping.of_kind.items()
+        }
         self._ended = False
         self._sheet, self._heading_row, self._columns = self._found()
         self._ref = self._columns.roles["ref"]
-        self._words = _Words(lifecycle, given.tool, given.mapping)
-        self._deriving = _Deriving(self._mapping, self._columns, lifecycle, today)
+        self._words = Words(lifecycle, given.tool, given.mapping)
+        self._deriving = Deriving(self._mapping, self._columns, lifecycle, today)
         self._dates: dict[int, Dates] = {}
         self._amounts: dict[int, Amounts] = {}
         self._plan()
 
-    def read(self) -> tuple[findings.Export, list[Record]]:
+    def read(self, into: Callable[[Record], object]) -> findings.Export:
         understood = [*self._sheet.understood, *self._settle()]
         self._skipped = 0
         self._ended = False
-        records = [record for row in self._body(tell=True) if (record := self._record(row))]
+        rows = last = 0
+        for row in self._body(tell=True):
+            last = row.number
+            if record := self._record(row):
+                into(record)
+                rows += 1
+        if self._progress:
+            self._progress(self._given.tool, last)
+        if not rows:
+            raise BadExport(self._file, f"no row of it could be read: {self._why_none()}")
+        return findings.Export(
+            tool=self._given.tool,
+            file=self._file,
+            rows=rows,
+            numbered=self._mapping.numbered,
+            refused=tuple(self._refused),
+            refused_count=self._refused_count,
+            skipped=self._skipped,
+            understood=(*understood, *self._assumed()),
+            columns=self._columns.found(),
+        )
+
+    def _why_none(self) -> str:
+        if self._other_kinds:
+            return f"none is of a kind that {self._given.tool} holds ({self._others()})"
+        if self._refused:
+            return f"row {self._refused[0].row} was refused for: {self._refused[0].reason}"
+        return "nothing stands below its headings; export it again"
+
+    def _assumed(self) -> Iterator[str]:
         unnamed = self._mapping.currency_unnamed
         if unnamed and any(amounts.unnamed_used for amounts in self._amounts.values()):
-            understood.append(f"Amounts that name no currency were taken to be {unnamed}.")
-        if not records:
-            raise BadExport(
-                self._file,
-                "no row of it could be read; the first was refused for: "
-                + (self._refused[0].reason if self._refused else "there is none"),
-            )
-        return (
-            findings.Export(
-                tool=self._given.tool,
-                file=self._file,
-                rows=len(records),
-                refused=tuple(self._refused),
-                refused_count=self._refused_count,
-                skipped=self._skipped,
-                understood=tuple(understood),
-                columns=self._columns.found(),
-            ),
-            records,
-        )
+            yield f"Amounts that name no currency were taken to be {unnamed}."
+        if self._lines:
+            yield f"{self._lines:,} rows are further lines of a record that stands above them."
+        if self._other_kinds:
+            yield f"Passed over what is no job: {self._others()}."
+
+    def _others(self) -> str:
+        return ", ".join(f"{kind} ({n:,})" for kind, n in self._other_kinds.most_common(10))
 
     # Finding the table.
 
@@ -174,7 +168,7 @@ class _Reading:
         known = known_headings(self._mapping)
         tools = _tools_by_key(self._lifecycle)
         best: tuple[int, Sheet, Row] | None = None
-        for sheet in open_sheets(self._given.path):
+        for sheet in open_sheets(self._given.path, self._file):
             for row in islice(sheet.rows(), HEADINGS_WITHIN):
                 hits = sum(isinstance(c, str) and fold(c) in known for c in row.cells)
                 if best is None or hits > best[0]:
@@ -195,7 +189,7 @@ class _Reading:
         if missing:
             headings = [str(cell) for cell in row.cells if cell not in {None, ""}]
             mapping = made_ready(self._given.tool, self._lifecycle, headings)
-            raise ColumnsMissing(self._file, missing, headings, mapping)
+            raise ColumnsMissing(self._file, missing, headings, mapping, tool=self._given.tool)
         return sheet, row.number, columns
 
     def _plan(self) -> None:
@@ -231,7 +225,7 @@ class _Reading:
             try:
                 settled = reader.settle()
             except StillOpen as still_open:
-                raise Unsettled(self._file, heading, still_open, self._mapping) from still_open
+                raise Unsettled(self._given, heading, still_open) from still_open
             if settled:
                 yield f"The column '{heading}' has {settled}."
 
@@ -243,7 +237,7 @@ class _Reading:
             if row.number <= self._heading_row:
                 continue
             if tell and self._progress and row.number % PROGRESS_EVERY == 0:
-                self._progress(self._file, row.number)
+                self._progress(self._given.tool, row.number)
             cells = row.cells
             if (
                 ref < len(cells)
@@ -268,7 +262,7 @@ class _Reading:
         if _TOTAL.fullmatch(str(filled[0])) and not _holds_text(filled[1:]):
             self._ended = True
             return True
-        return self._ended and len(filled) == 1
+        return len(filled) == 1  # the name of a group, or when the report was printed
 
     # One row.
 
@@ -287,6 +281,15 @@ class _Reading:
             self._note(row.number, f"nothing stands under '{self._heading('ref')}'", "")
             return None
         roles = columns.roles
+        said_kind = self._text(row, roles.get("kind"))
+        kind = kind_key(said_kind)
+        if self._mapping.lines and self._further_line(kind, ref):
+            return None
+        if kind and self._kinds and kind not in self._kinds:
+            if said_kind in self._other_kinds or len(self._other_kinds) < OTHER_KINDS_MAX:
+                self._other_kinds[said_kind] += 1
+            self._skipped += 1
+            return None
         currency = self._text(row, roles.get("currency"))
         money = self._money(row, roles.get("money"), currency)
         return Record(
@@ -297,7 +300,7 @@ class _Reading:
             also=tuple(
                 found for index in columns.also if (found := reference(self._cell(row, index)))
             ),
-            kind=_kind(self._text(row, roles.get("kind"))),
+            kind=kind,
             since=self._moment(row, roles.get("since")),
             name=self._text(row, roles.get("name")),
             title=self._text(row, roles.get("title")),
@@ -310,8 +313,18 @@ class _Reading:
                 for tool, index in columns.references
                 for found in references(self._cell(row, index))
             ),
-            fields=tuple(self._fields(row, currency)),
+            fields=tuple(self._fields(row, currency, kind)),
         )
+
+    def _further_line(self, kind: str, ref: str) -> bool:
+        """Whether this is a further line of a record; then it is passed over."""
+        known = hash((kind, ref.casefold()))
+        if known in self._begun:
+            self._lines += 1
+            self._skipped += 1
+            return True
+        self._begun.add(known)
+        return False
 
     def _shown(self, row: Row, money: Money | None, currency: str) -> tuple[Shown, ...]:
         shown: list[Shown] = []
@@ -342,8 +355,10 @@ class _Reading:
                     values[name] = self._text(row, index)
         return values
 
-    def _fields(self, row: Row, currency: str) -> Iterator[tuple[str, Value]]:
+    def _fields(self, row: Row, currency: str, kind: str) -> Iterator[tuple[str, str]]:
         for name, index in self._columns.fields:
+            if kind and name in self._of_kind and kind not in self._of_kind[name]:
+                continue  # an estimate's number is no invoice's
             cell = self._cell(row, index)
             if cell is None or cell == "":
                 continue
@@ -352,40 +367,40 @@ class _Reading:
             except NotThat as exc:
                 self._note(row.number, str(exc), self._columns.headings[index])
                 continue
-            if value is not None and value != "":
+            if value:
                 yield name, value
 
     def _value(  # noqa: PLR0911 - one for each type
         self, field: Field, index: int, cell: Cell, currency: str
-    ) -> Value | None:
+    ) -> str:
+        """The canonical value as text; empty where the cell says nothing."""
         match field.type:
             case "date":
                 day = self._dates[index].day(cell)
-                return day.isoformat() if day else None
+                return day.isoformat() if day else ""
             case "datetime":
                 moment = self._dates[index].read(cell)
-                return normalise("datetime", moment.isoformat()) if moment else None
+                return str(normalise("datetime", moment.isoformat())) if moment else ""
             case "money":
                 money = self._amounts[index].money(cell, currency)
-                return str(money) if money is not None else None
+                return str(money) if money is not None else ""
             case "number":
                 number = self._amounts[index].number(cell)
-                return normalise("number", number) if number is not None else None
-            case "email":
-                text = written(cell)
-                return _email(text) if text else None
-            case "text":
-                text = written(cell)
-                return text if not text or text.isascii() else normalise("text", text)
-            case "phone":
-                return phone_key(written(cell)) or None
+                return str(normalise("number", number)) if number is not None else ""
             case "boolean":
                 return _truth(cell)
+        text = written(cell)
+        match field.type:
+            case "email":
+                return email(text) if text else ""
+            case "text":
+                return text if text.isascii() else str(normalise("text", text))
+            case "phone":
+                return phone_key(text)
             case "address":
-                return {"lines": [written(cell)[:200]]} if written(cell) else None
+                return text[:ADDRESS_LENGTH_MAX]
             case _:
-                text = written(cell)
-                return normalise(field.type, text, choices=field.choices) if text else None
+                return str(normalise(field.type, text, choices=field.choices)) if text else ""
 
     def _money(self, row: Row, index: int | None, currency: str) -> Money | None:
         if index is None:
@@ -430,170 +445,20 @@ class _Reading:
             self._refused.append(findings.RefusedRow(row, reason, column))
 
 
-class _Words:
-    """What the words of one tool stand for, each found once."""
-
-    def __init__(self, lifecycle: Lifecycle, tool: str, mapping: Export) -> None:
-        self._words = {fold(written): word for written, word in mapping.words.items()}
-        self._states: dict[str, dict[str, list[Configuration]]] = {}
-        self._spelt: dict[str, dict[str, str]] = {}
-        vocabulary = lifecycle.vocabulary
-        order = {name: at for at, name in enumerate(lifecycle.chart.leaves)}
-        configurations = sorted(
-            lifecycle.chart.configurations, key=lambda one: [order[leaf] for leaf in one]
-        )
-        for field in vocabulary.status_fields:
-            if field.tool != tool:
-                continue
-            states = self._states.setdefault(field.name, {})
-            spelt = self._spelt.setdefault(field.name, {})
-            for configuration in configurations:
-                for word in vocabulary.words(field, configuration):
-                    states.setdefault(fold(word), []).append(configuration)
-                    spelt.setdefault(fold(word), word)
-        self._shown: dict[tuple[str, str], Shown] = {}
-
-    def shown(self, status_field: str, text: str) -> Shown:
-        """What a word in this status field stands for."""
-        key = (status_field, text)
-        if key not in self._shown:
-            if len(self._shown) >= REFUSED_SHOWN_MAX * 10:
-                self._shown.clear()
-            self._shown[key] = Shown(status_field, text, self._stands_for(status_field, text))
-        return self._shown[key]
-
-    def derived(self, status_field: str, derived: Derived) -> Shown:
-        """What a derived word stands for: any of the states of any of its words."""
-        words = (derived.word,) if isinstance(derived.word, str) else derived.word
-        text = " or ".join(words)
-        key = (status_field, derived.when or text)
-        if key not in self._shown:
-            states = [one for word in words for one in self._stands_for(status_field, word)]
-            why = derived.when or "none of the other conditions holds"
-            self._shown[key] = Shown(status_field, text, tuple(dict.fromkeys(states)), why)
-        return self._shown[key]
-
-    def _stands_for(self, status_field: str, text: str) -> tuple[Configuration, ...]:
-        known = self._states[status_field]
-        # HubSpot writes the pipeline behind the stage where there are several.
-        for candidate in (text, _BRACKETED.sub("", text)):
-            folded = fold(self._words.get(fold(candidate), candidate))
-            if folded in known:
-                return tuple(known[folded])
-        return ()
-
-
-class _Deriving:
-    """The conditions by which a tool without a status of its own is understood."""
-
-    def __init__(
-        self, mapping: Export, columns: Columns, lifecycle: Lifecycle, today: date
-    ) -> None:
-        shown = {name for name, _ in columns.status}
-        self.today = Day(today)
-        self.rules: Mapping[str, tuple[tuple[Derived, Guard | None], ...]] = {
-            name: tuple((one, Guard(one.when) if one.when is not None else None) for one in several)
-            for name, several in mapping.derived.items()
-            if name not in shown
-        }
-        self._active: Active = lifecycle.chart.active(lifecycle.chart.initial)
-
-    def holds(self, guard: Guard | None, values: Mapping[str, Any]) -> bool:
-        """Whether a condition holds; one that names an empty cell does not."""
-        if guard is None:
-            return True
-        if any(values.get(name) is None for name in guard.fields):
-            return False
-        return guard.judge(values, self._active).holds
-
-
 def _tools_by_key(lifecycle: Lifecycle) -> dict[str, str]:
     tools = lifecycle.declaration.tools
     by_connector = {held.connector: tool for tool, held in tools.items() if held.connector}
     return by_connector | {tool: tool for tool in tools}
 
 
-def written(cell: Cell) -> str:
-    """A cell as one line of text."""
-    match cell:
-        case str():
-            cell = cell[:TEXT_LENGTH_MAX].strip()
-            tidy = cell.isprintable() and "  " not in cell
-            return cell if tidy else _UNPRINTABLE.sub("", " ".join(cell.split()))
-        case None:
-            return ""
-        case bool():
-            return str(cell).lower()
-        case float():
-            return str(int(cell)) if cell.is_integer() else repr(cell)
-        case datetime() | date():
-            return cell.isoformat()
-
-
-def reference(cell: Cell) -> str:
-    """A tool's id of a record as others may write it: without #, whatever its case."""
-    return written(cell).lstrip("#").strip()[:128]
-
-
-def references(cell: Cell) -> tuple[str, ...]:
-    """Every id in a cell that may hold several."""
-    text = written(cell)
-    if not text:
-        return ()
-    if "," not in text and ";" not in text:
-        return (reference(text),)
-    parts = [reference(part) for part in re.split(r"[,;]", text) if part.strip()]
-    return tuple(parts[:REFERENCES_MAX])
-
-
-def email_key(text: str) -> str:
-    """An e-mail address as it is compared; empty where it is none."""
-    if not text:
-        return ""
-    if _PLAIN_EMAIL.fullmatch(text):
-        return text.casefold()
-    try:
-        return str(_email(text)).casefold()
-    except NotThat:
-        return ""
-
-
-def phone_key(text: str) -> str:
-    """The last ten digits of a phone number; empty where there are too few to tell it by.
-
-    Exports write numbers with or without the country's code, so what is compared leaves it out.
-    """
-    digits = _NO_DIGIT.sub("", _EXTENSION.sub("", text)).lstrip("0")
-    return digits[-10:] if len(digits) >= 7 else ""  # noqa: PLR2004 - the shortest that tell people apart
-
-
-@lru_cache(maxsize=100)
-def _kind(text: str) -> str:
-    return fold(text)
-
-
-@lru_cache(maxsize=10_000)
-def _normal_email(text: str) -> str:
-    return str(normalise("email", text))
-
-
-def _email(text: str) -> str:
-    if _PLAIN_EMAIL.fullmatch(text):  # what normalising changes in these is the domain's case
-        name, _, domain = text.partition("@")
-        return f"{name}@{domain.lower()}"
-    return _normal_email(text)
-
-
-def _truth(cell: Cell) -> bool | None:
-    if isinstance(cell, bool):
-        return cell
+def _truth(cell: Cell) -> str:
     text = written(cell).casefold()
-    if not text:
-        return None
     if text in {"true", "yes", "y", "1", "x"}:
-        return True
+        return "true"
     if text in {"false", "no", "n", "0"}:
-        return False
+        return "false"
+    if not text:
+        return ""
     raise NotThat(f"{text!r} is neither yes nor no")
 
 
@@ -618,12 +483,3 @@ _TOTAL: Final = re.compile(
     r"\s*(?:grand\s+)?(?:sub)?(?:total|totals|sum|summe|gesamt|totaal|somme)(?:\s+for\b.*)?\s*:?\s*",
     re.IGNORECASE,
 )
-_BRACKETED: Final = re.compile(r"\s*\([^()]*\)\s*$")
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_PLAIN_EMAIL: Final = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9_+-]*(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-    r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*\.[A-Za-z]{2,}",
-    re.ASCII,
-)
-_NO_DIGIT: Final = re.compile(r"[^0-9]+")
-_EXTENSION: Final = re.compile(r"(?:ext|x|#).*$", re.IGNORECASE)

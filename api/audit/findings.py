@@ -4,6 +4,7 @@ States are the ids of the lifecycle (their titles stand in `Audit.state_titles`)
 (`Audit.tool_titles`). Money is exact. Ages are whole days at the time of the audit.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -32,6 +33,17 @@ class Kind(StrEnum):
     """All agree, but the case has stayed longer than its state's `within`."""
 
 
+class Held(StrEnum):
+    """Why a job is not opened in the service: somebody has to settle something first."""
+
+    DISAGREE = "the tools do not agree on where it stands"
+    DUPLICATE = "one tool holds it more than once"
+    MISSING = "a tool that must know it does not"
+    UNKNOWN_WORD = "a tool uses a word for it that nobody declared"
+    TO_CONFIRM = "another row may be the same job, and nobody has said so"
+    LEFT_OPEN = "what the tools say fits more than one state, or none"
+
+
 class Severity(StrEnum):
     """How bad a finding is: `high` loses money or misleads a customer."""
 
@@ -45,7 +57,7 @@ class Source(Struct, frozen=True):
 
     tool: str
     file: str
-    """The file's name, without its folder."""
+    """The file's name; of two that are named alike, with as much of its folder as tells which."""
     row: int
     """As a spreadsheet counts: the first line of the file is 1."""
     ref: str = ""
@@ -165,7 +177,9 @@ class Job(Struct, frozen=True):
     state: str
     """The state that holds if the owners are believed; empty where it cannot be told."""
     agreed: bool
-    """Is there nothing wrong with it, or nothing that matters to where it stands?"""
+    """Is it certain where it stands, and that these rows are all of it? `--open` opens it."""
+    held: Held | None = None
+    """Why `--open` leaves it out; None where it does not."""
     since: datetime | None = None
     money: Decimal | None = None
     currency: str = ""
@@ -202,6 +216,8 @@ class Export(Struct, frozen=True):
     """How it was read, one sentence each: encoding, separator, the order of dates, decimals."""
     columns: tuple[tuple[str, str], ...] = ()
     """(what it means, the heading it was found under)."""
+    numbered: bool = False
+    """Its ids are numbers for people; the product itself names the record otherwise."""
 
 
 class Worst(Struct, frozen=True):
@@ -226,6 +242,16 @@ class Count(Struct, frozen=True):
     """One sum a currency, the largest first; every job counts once."""
 
 
+class Unopened(Struct, frozen=True):
+    """Jobs that are not opened in the service for one reason."""
+
+    why: Held
+    jobs: int
+    money: tuple[Money, ...] = ()
+    examples: tuple[Source, ...] = ()
+    """A row of each of the first few."""
+
+
 class Summary(Struct, frozen=True):
     """The first page."""
 
@@ -235,8 +261,10 @@ class Summary(Struct, frozen=True):
     """Jobs that at least two tools know."""
     jobs_wrong: int
     """Jobs with at least one finding of high or medium severity."""
+    jobs_serious: int
+    """Jobs with at least one finding of high severity."""
     jobs_agreed: int
-    """Jobs on which all agree; what `--open` adopts."""
+    """Jobs of which nothing is in doubt; what `--open` opens."""
     money: tuple[Money, ...]
     """On the jobs that are wrong; one sum a currency, the largest first."""
     counts: tuple[Count, ...]
@@ -249,6 +277,8 @@ class Summary(Struct, frozen=True):
     age_days_median: int | None = None
     pairs: tuple[tuple[str, str, int, int], ...] = ()
     """(tool, tool, jobs both know, jobs on whose state they disagree)."""
+    unopened: tuple[Unopened, ...] = ()
+    """What `--open` leaves out, by reason, the most frequent first."""
 
 
 class Step(Struct, frozen=True):
@@ -278,10 +308,10 @@ class Audit(Struct, frozen=True):
     state_titles: dict[str, str]
     """In the order of the lifecycle."""
     exports: tuple[Export, ...]
-    jobs: tuple[Job, ...]
+    jobs: Sequence[Job]
     to_confirm: tuple[Link, ...]
     """Likely the same, to be looked at by a person: the most likely first."""
-    findings: tuple[Finding, ...]
+    findings: Sequence[Finding]
     """The worst first."""
     summary: Summary
     plan: tuple[Step, ...]

@@ -7,24 +7,32 @@ owner of something that must come before it says that it has not (invoiced thoug
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
-from api.audit.exports import Record
-from api.audit.findings import Belief, Finding, Job, Kind, Link, Said, Severity, Source, Value
-from api.audit.matching import Cluster, Tie, pair_key
+from api.audit.casework import Case
+from api.audit.course import Course, Settled, Words
+from api.audit.decisions import pair_key
+from api.audit.findings import (
+    Belief,
+    Finding,
+    Held,
+    Job,
+    Kind,
+    Link,
+    Said,
+    Severity,
+    Source,
+    Value,
+)
+from api.audit.grouping import Cluster, How, Tie
+from api.audit.likeness import compare
+from api.audit.records import Record
 from lifecycle.chart import Chart, Configuration
-from lifecycle.comparable import Money
 from lifecycle.model import Lifecycle
 
-NAME_LENGTH_MAX: Final = 80
 SECONDS_A_DAY: Final = 86_400
-
-
-Words: TypeAlias = tuple[tuple[str, frozenset[Configuration]], ...]
-"""What each status field says: (its tool, the states that its word leaves open)."""
 
 
 class Judged(Struct, frozen=True, gc=False):
@@ -54,6 +62,7 @@ class Judge:
         self._at = at
         self._doubts = doubts
         self._tools = [tool for tool in self._declaration.tools if tool in files]
+        self._order = {tool: at for at, tool in enumerate(self._tools)}
         self._course = Course(lifecycle)
         self._titles = {name: tool.title for name, tool in self._declaration.tools.items()}
         self._settled: dict[Words, Settled] = {}
@@ -63,48 +72,56 @@ class Judge:
 
     def judge(self, number: int, records: Sequence[Record], cluster: Cluster) -> Judged:
         """Judge the records of one case."""
-        mine = [records[place] for place in cluster.records]
-        order = {tool: at for at, tool in enumerate(self._tools)}
-        mine.sort(key=lambda one: (order[one.tool], one.row))
-        case = _Case(number, mine, [records[place] for place, _ in cluster.twins], self._files)
+        by_place = {place: records[place] for place in cluster.records}
+        mine = sorted(by_place.values(), key=lambda one: (self._order[one.tool], one.row))
+        case = Case(number, mine, [by_place[place] for place, _ in cluster.twins], self._files)
         settled = self._settle(case)
         findings = tuple(self._findings(case, settled, records, cluster))
-        blocking = any(one.kind in _STATE_IN_DOUBT for one in findings)
         money = case.money
+        held = self._held(settled, findings, cluster)
         return Judged(
             Job(
                 number=number,
                 name=case.name,
                 said=tuple(self._said(case)),
                 state=state_name(settled.state) if settled.state else "",
-                agreed=bool(settled.state)
-                and settled.possible == (settled.state,)
-                and not blocking,
+                agreed=held is None,
+                held=held,
                 since=self._since(case, settled.state),
                 money=money.amount if money else None,
                 currency=money.currency if money else "",
-                links=tuple(self._link(records, tie) for tie in cluster.ties),
+                links=tuple(
+                    link_of(by_place[tie.left], by_place[tie.right], tie, self._files)
+                    for tie in cluster.ties
+                ),
                 fields=tuple(self._owned(case, settled.state)),
                 references=tuple(self._references(mine)),
             ),
             findings,
         )
 
+    def _held(self, settled: Settled, findings: Sequence[Finding], cluster: Cluster) -> Held | None:
+        """Why the service should not take it over as it stands; None: it should."""
+        if any(place in self._doubts for place in cluster.records):
+            return Held.TO_CONFIRM
+        kinds = {one.kind for one in findings}
+        for kind, held in _HOLDING.items():
+            if kind in kinds:
+                return held
+        return None if settled.exact else Held.LEFT_OPEN
+
     def title(self, state: Configuration) -> str:
         """A state as people read it."""
-        places = self._lifecycle.chart.places
-        return " and ".join(
-            places[leaf].state.title or leaf.replace("_", " ").capitalize() for leaf in state
-        )
+        return state_title(self._lifecycle.chart, state)
 
     # Where it stands.
 
-    def _settle(self, case: "_Case") -> "Settled":
+    def _settle(self, case: Case) -> Settled:
         if case.words not in self._settled:
             self._settled[case.words] = self._course.settle(case.words)
         return self._settled[case.words]
 
-    def _since(self, case: "_Case", state: Configuration | None) -> datetime | None:
+    def _since(self, case: Case, state: Configuration | None) -> datetime | None:
         """Since when the state holds: what its owner says, else the latest that anybody says."""
         owner = self._course.owner(state) if state else None
         times = [one.since for one in case.records if one.since and one.tool == owner] or [
@@ -115,7 +132,7 @@ class Judge:
     # Findings.
 
     def _findings(
-        self, case: "_Case", settled: "Settled", records: Sequence[Record], cluster: Cluster
+        self, case: Case, settled: Settled, records: Sequence[Record], cluster: Cluster
     ) -> Iterator[Finding]:
         if settled.disagree:
             yield self._disagreement(case, settled)
@@ -126,7 +143,7 @@ class Judge:
         if settled.state and settled.exact:
             yield from self._stale(case, settled.state)
 
-    def _disagreement(self, case: "_Case", settled: "Settled") -> Finding:
+    def _disagreement(self, case: Case, settled: Settled) -> Finding:
         saying: dict[str, dict[str, None]] = {}
         for tool, states in case.words:
             saying.setdefault(self._titles[tool], {})[self._either(states)] = None
@@ -146,7 +163,7 @@ class Judge:
             case, settled, kind, Severity.HIGH, f"{said}.", belief, do, case.records
         )
 
-    def _why(self, settled: "Settled") -> str:
+    def _why(self, settled: Settled) -> str:
         assert settled.state, "asked why nothing is believed"
         owner = self._titles.get(settled.believed, settled.believed)
         if settled.contradicted:
@@ -157,7 +174,7 @@ class Judge:
             )
         return f"{self.title(settled.state)} is {owner}'s to say: the state belongs to it."
 
-    def _unknown_words(self, case: "_Case", settled: "Settled") -> Iterator[Finding]:
+    def _unknown_words(self, case: Case, settled: Settled) -> Iterator[Finding]:
         for one in case.records:
             if one.row in case.twin_rows.get(one.tool, ()):
                 continue
@@ -179,7 +196,7 @@ class Judge:
                     field=shown.status_field,
                 )
 
-    def _missing(self, case: "_Case", settled: "Settled", cluster: Cluster) -> Iterator[Finding]:
+    def _missing(self, case: Case, settled: Settled, cluster: Cluster) -> Iterator[Finding]:
         if len(case.tools) == len(self._tools):
             return
         possible = (settled.state,) if settled.state else settled.possible
@@ -229,7 +246,7 @@ class Judge:
         return any(word is not None for word in shown.values())
 
     def _repeated(
-        self, case: "_Case", settled: "Settled", records: Sequence[Record], cluster: Cluster
+        self, case: Case, settled: Settled, records: Sequence[Record], cluster: Cluster
     ) -> Iterator[Finding]:
         for tool, several in case.repeated(records, cluster).items():
             title = self._titles[tool]
@@ -248,17 +265,14 @@ class Judge:
                 several,
             )
 
-    def _other_fields(self, case: "_Case", settled: "Settled") -> Iterator[Finding]:
+    def _other_fields(self, case: Case, settled: Settled) -> Iterator[Finding]:
         for name, held in case.fields.items():
             first = held[0][1]
             if all(value == first or _same(value) == _same(first) for _, value in held):
                 continue
             owner = self._owner_of(name, settled.state)
             values = sorted(
-                (
-                    Value(case.source(one), str(value), owner=one.tool == owner)
-                    for one, value in held
-                ),
+                (Value(case.source(one), value, owner=one.tool == owner) for one, value in held),
                 key=lambda value: not value.owner,
             )
             title = self._lifecycle.fields[name].title or name.replace("_", " ")
@@ -285,7 +299,7 @@ class Judge:
                 values=tuple(values),
             )
 
-    def _stale(self, case: "_Case", state: Configuration) -> Iterator[Finding]:
+    def _stale(self, case: Case, state: Configuration) -> Iterator[Finding]:
         since = self._since(case, state)
         limits = [
             limit
@@ -327,8 +341,8 @@ class Judge:
 
     def _finding(
         self,
-        case: "_Case",
-        settled: "Settled",
+        case: Case,
+        settled: Settled,
         kind: Kind,
         severity: Severity,
         summary: str,
@@ -366,7 +380,7 @@ class Judge:
 
     # What each tool says and holds.
 
-    def _said(self, case: "_Case") -> Iterator[Said]:
+    def _said(self, case: Case) -> Iterator[Said]:
         for one in case.records:
             source = case.source(one)
             if not one.shown:
@@ -400,10 +414,10 @@ class Judge:
             return owners[0] if len(owners) == 1 else None
         return ownership.field_owner(field, self._lifecycle.chart.active(state).ids)
 
-    def _owned(self, case: "_Case", state: Configuration | None) -> Iterator[tuple[str, str]]:
+    def _owned(self, case: Case, state: Configuration | None) -> Iterator[tuple[str, str]]:
         for name, held in case.fields.items():
             owner = self._owner_of(name, state)
-            if owned := next((str(value) for one, value in held if one.tool == owner), ""):
+            if owned := next((value for one, value in held if one.tool == owner), ""):
                 yield name, owned
 
     def _references(self, records: Sequence[Record]) -> Iterator[tuple[str, str]]:
@@ -416,263 +430,20 @@ class Judge:
                 seen.add(named)
                 yield named
 
-    def _link(self, records: Sequence[Record], tie: Tie) -> Link:
-        return link_of(records, tie, self._files)
 
-
-class Settled(Struct, frozen=True):
-    """Where a case stands if the owners are believed."""
-
-    state: Configuration | None = None
-    """None: it cannot be told."""
-    believed: str = ""
-    """The tool whose word settles it."""
-    disagree: bool = False
-    contradicted: tuple[Configuration, str] | None = None
-    """(a state that an owner claims, that owner), where another owner's word contradicts it."""
-    possible: tuple[Configuration, ...] = ()
-    """The states that all words leave open."""
-
-    @property
-    def exact(self) -> bool:
-        """Whether the words leave exactly one state open."""
-        return self.state is not None and self.possible == (self.state,)
-
-
-class Course:
-    """The course of a lifecycle: what lies how far along, and what cannot be without what."""
-
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        """Walk it once; `lifecycle` has been checked."""
-        self._lifecycle = lifecycle
-        chart = lifecycle.chart
-        self._after = {one: _targets(lifecycle.chart, one) for one in chart.configurations}
-        self._contradictions: dict[tuple[Configuration, Configuration, str], bool] = {}
-
-    @cached_property
-    def _depths(self) -> dict[Configuration, int]:
-        depths = {self._lifecycle.chart.initial: 0}
-        waiting = [self._lifecycle.chart.initial]
-        for one in waiting:
-            for target in self._after[one]:
-                if target not in depths:
-                    depths[target] = depths[one] + 1
-                    waiting.append(target)
-        return depths
-
-    def depth(self, state: Configuration) -> tuple[int, Configuration]:
-        """How many transitions away from the beginning, at least; ties by name."""
-        return self._depths.get(state, 0), state
-
-    def before(self, state: Configuration) -> list[Configuration]:
-        """The states from which one transition leads here."""
-        return [one for one, targets in self._after.items() if state in targets and one != state]
-
-    def owner(self, state: Configuration) -> str | None:
-        """The tool whose word makes it true; of several regions, where all have the same."""
-        owners = {self._lifecycle.ownership.states[leaf] for leaf in state}
-        return owners.pop() if len(owners) == 1 else None
-
-    def settle(self, words: Words) -> Settled:
-        """Settle where a case stands by what the words of its tools leave open."""
-        if not words:
-            return Settled()
-        shared = frozenset.intersection(*(states for _, states in words))
-        claims = [
-            (state, tool)
-            for tool, states in words
-            if (state := min(states, key=self.depth)) and self.owner(state) == tool
-        ]
-        if shared:
-            inside = [claim for claim in claims if claim[0] in shared]
-            possible = tuple(sorted(shared, key=self.depth))
-            if inside and len(shared) > 1:
-                state, tool = max(inside, key=lambda claim: self.depth(claim[0]))
-                return Settled(state, tool, possible=possible)
-            if len(shared) == 1:
-                owner = self.owner(possible[0]) or ""
-                heard = owner if owner in dict(words) else ""
-                return Settled(possible[0], heard, possible=possible)
-            return Settled(possible=possible)
-        wrong: tuple[Configuration, str] | None = None
-        sound: list[tuple[Configuration, str]] = []
-        for state, tool in claims:
-            if self._contradicting(state, tool, words):
-                wrong = wrong or (state, tool)
-            else:
-                sound.append((state, tool))
-        if not sound:
-            return Settled(disagree=True, contradicted=wrong)
-        # What has ended stays so, however few steps it took; else the later state is the news.
-        ended = self._lifecycle.chart.ended
-        state, tool = max(sound, key=lambda claim: (ended(claim[0]), self.depth(claim[0])))
-        return Settled(state, tool, disagree=True, contradicted=wrong)
-
-    def _contradicting(self, state: Configuration, claimer: str, words: Words) -> str | None:
-        """The tool whose own word cannot be where this state is, if there is one."""
-        for tool, states in words:
-            if tool == claimer or state in states:
-                continue
-            if all(self._excludes(one, state, tool) for one in states):
-                return tool
-        return None
-
-    def _excludes(self, shown: Configuration, claimed: Configuration, tool: str) -> bool:
-        """Whether from what a tool shows the claimed state needs another word of that tool first.
-
-        Where the shown state is the tool's own and leads there by no way at all, likewise.
-        """
-        key = (shown, claimed, tool)
-        if key not in self._contradictions:
-            free = self._reaches(shown, claimed, avoiding=tool)
-            way = free or self._reaches(shown, claimed, avoiding=None)
-            back = self._reaches(claimed, shown, avoiding=None)
-            self._contradictions[key] = not free and (
-                way or (self.owner(shown) == tool and not back)
-            )
-        return self._contradictions[key]
-
-    def _reaches(self, start: Configuration, end: Configuration, *, avoiding: str | None) -> bool:
-        seen, waiting = {start}, [start]
-        for one in waiting:
-            for target in self._after[one]:
-                if target == end:
-                    return True
-                if target in seen or (avoiding and self._owns_any(avoiding, target)):
-                    continue
-                seen.add(target)
-                waiting.append(target)
-        return False
-
-    def _owns_any(self, tool: str, state: Configuration) -> bool:
-        return any(self._lifecycle.ownership.states[leaf] == tool for leaf in state)
-
-
-def _targets(chart: Chart, state: Configuration) -> list[Configuration]:
-    """Where one transition leads to from here, whatever its condition says."""
-    rows = chart.open_rows(state)
-    targets: list[Configuration] = []
-    for row in rows:
-        name = chart.rows[row].name
-        verdicts = {
-            other: other == row
-            for other in rows
-            if other in chart.guards and chart.rows[other].name == name
-        }
-        if lead := chart.lead(state, name, verdicts):
-            targets.append(lead.configuration)
-    return targets
-
-
-class _Case:
-    """The records of one case, as they are looked at from several sides."""
-
-    def __init__(
-        self,
-        number: int,
-        records: list[Record],
-        twins: Sequence[Record],
-        files: Mapping[str, str],
-    ) -> None:
-        self.number = number
-        self.records = records
-        self.tools = frozenset(one.tool for one in records)
-        self.twin_rows: dict[str, set[int]] = {}
-        for one in twins:
-            self.twin_rows.setdefault(one.tool, set()).add(one.row)
-        self._files = files
-        self._sources: dict[tuple[str, int], Source] = {}
-        self.name = self._name()
-        self.money = self._money()
-        self.words = self._words()
-        self.fields = self._fields()
-
-    def source(self, one: Record) -> Source:
-        """Where a record stands."""
-        key = (one.tool, one.row)
-        if key not in self._sources:
-            self._sources[key] = Source(one.tool, self._files[one.tool], one.row, one.ref)
-        return self._sources[key]
-
-    def _name(self) -> str:
-        """The customer and the job, as the first tool that knows them calls them."""
-        name = next((one.name for one in self.records if one.name), "")
-        titles = [one.title for one in self.records if one.title]
-        title = min(titles, key=len, default="")
-        if name and title and title.casefold() not in name.casefold():
-            name = title if name.casefold() in title.casefold() else f"{name}: {title}"
-        first = self.records[0]
-        return (name or title or f"{first.tool} {first.ref}")[:NAME_LENGTH_MAX]
-
-    def _money(self) -> Money | None:
-        """The largest amount that anybody names."""
-        amounts = [one.money for one in self.records if one.money]
-        if not amounts:
-            return None
-        return max(amounts, key=lambda money: money.amount)
-
-    def _words(self) -> Words:
-        """What every status field leaves open; those without a known word are left out.
-
-        Of several records of one tool, such as an estimate and its invoice, the latest counts.
-        """
-        latest: dict[tuple[str, str], tuple[datetime | None, frozenset[Configuration]]] = {}
-        for one in self.records:
-            for shown in one.shown:
-                if not shown.states:
-                    continue
-                key = (one.tool, shown.status_field)
-                before = latest[key][0] if key in latest else None
-                if key not in latest or (one.since and before and one.since > before):
-                    latest[key] = one.since, frozenset(shown.states)
-        return tuple((tool, states) for (tool, _), (_, states) in latest.items())
-
-    def _fields(self) -> dict[str, list[tuple[Record, object]]]:
-        """Canonical field → (record, its value), in the order of the tools."""
-        fields: dict[str, list[tuple[Record, object]]] = {}
-        for one in self.records:
-            if one.row in self.twin_rows.get(one.tool, ()):
-                continue
-            for name, value in one.fields:
-                fields.setdefault(name, []).append((one, value))
-        return fields
-
-    def repeated(self, records: Sequence[Record], cluster: Cluster) -> dict[str, list[Record]]:
-        """Tool → its records of this case, where it holds more than it should.
-
-        Several that one record of another tool names together (the invoices of a deposit and of
-        the rest) are meant to be several.
-        """
-        repeated: dict[str, list[Record]] = {}
-        twins = {records[place].row: records[place].tool for place, _ in cluster.twins}
-        by_slot: dict[tuple[str, str], list[Record]] = {}
-        for one in self.records:
-            by_slot.setdefault((one.tool, one.kind), []).append(one)
-        for (tool, _), several in by_slot.items():
-            if len(several) < 2:  # noqa: PLR2004 - one is as it should be
-                continue
-            named_together = any(
-                sum((tool, one.ref) in other.references for one in several) > 1
-                for other in self.records
-            )
-            if named_together and not any(twins.get(one.row) == tool for one in several):
-                continue
-            repeated.setdefault(tool, []).extend(several)
-        return repeated
-
-
-def link_of(records: Sequence[Record], tie: Tie, files: Mapping[str, str]) -> Link:
-    """A tie of two records as the report shows it."""
-    left, right = records[tie.left], records[tie.right]
+def link_of(
+    left: Record, right: Record, tie: Tie, files: Mapping[str, str], *, doubtful: bool = False
+) -> Link:
+    """Two records as the report shows them; a score explains itself."""
     return Link(
         key=pair_key(left, right),
         left=Source(left.tool, files[left.tool], left.row, left.ref),
         right=Source(right.tool, files[right.tool], right.row, right.ref),
         left_name=left.name or left.title,
         right_name=right.name or right.title,
-        how=tie.how,
+        how=tie.how.written,
         score=tie.score,
-        reasons=tie.reasons,
+        reasons=compare(left, right)[1] if doubtful or tie.how is How.SCORE else (),
     )
 
 
@@ -681,9 +452,16 @@ def state_name(state: Configuration) -> str:
     return "+".join(state)
 
 
-def _same(value: object) -> object:
+def state_title(chart: Chart, state: Configuration) -> str:
+    """A configuration as people read it."""
+    return " and ".join(
+        chart.places[leaf].state.title or leaf.replace("_", " ").capitalize() for leaf in state
+    )
+
+
+def _same(value: str) -> str:
     """What makes two values one: text without regard to case and spacing."""
-    return " ".join(value.casefold().split()) if isinstance(value, str) else str(value)
+    return " ".join(value.casefold().split())
 
 
 def _and(names: Sequence[str]) -> str:
@@ -705,12 +483,10 @@ def _length(seconds: float) -> str:
     return f"{days:g} days" if days != 1 else "24 hours"
 
 
-_STATE_IN_DOUBT: Final = frozenset(
-    {
-        Kind.CONTRADICTED,
-        Kind.DISAGREE_STATE,
-        Kind.MISSING,
-        Kind.DUPLICATE,
-        Kind.UNKNOWN_WORD,
-    }
-)
+_HOLDING: Final = {
+    Kind.CONTRADICTED: Held.DISAGREE,
+    Kind.DISAGREE_STATE: Held.DISAGREE,
+    Kind.DUPLICATE: Held.DUPLICATE,
+    Kind.MISSING: Held.MISSING,
+    Kind.UNKNOWN_WORD: Held.UNKNOWN_WORD,
+}

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
-from api.audit.sheets import Cell
+from api.audit.rows import Cell
 from lifecycle.comparable import Money
 from lifecycle.fields import NotThat, normalise
 
@@ -290,7 +290,8 @@ def _zero(code: str) -> Money:
 def _currency(text: str) -> str:
     if found := _CODE.search(text):
         return found[0].upper()
-    return next((code for sign, code in _SIGNS.items() if sign in text), "")
+    signed = text.upper()
+    return next((code for sign, code in _SIGNS.items() if sign.upper() in signed), "")
 
 
 def _believed(year: int, month: int, day: int, cell: str) -> date:
@@ -347,10 +348,15 @@ _CLOCK: Final = re.compile(
 )
 _CODE: Final = re.compile(r"(?<![A-Za-z])[A-Za-z]{3}(?![A-Za-z])")
 _CURRENCY: Final = re.compile(
-    r"(?<![A-Za-z])[A-Za-z]{3}(?![A-Za-z])|[$€£¥₹]|(?<![A-Za-z])(?:kr|zł)"
+    r"(?<![A-Za-z])[A-Za-z]{3}(?![A-Za-z])|(?:US|CA|AU|NZ|HK|SG|[ACRS])?\$|[€£¥₹]"
+    r"|(?<![A-Za-z])(?:kr\.?|zł|Rs\.?)",
+    re.IGNORECASE,
 )
-_SIGNS: Final = {"€": "EUR", "£": "GBP", "₹": "INR"}
-"""Signs that stand for one currency; a $ stands for twenty."""
+_SIGNS: Final = {
+    "€": "EUR", "£": "GBP", "₹": "INR", "zł": "PLN", "US$": "USD", "CA$": "CAD", "C$": "CAD",
+    "AU$": "AUD", "A$": "AUD", "NZ$": "NZD", "HK$": "HKD", "SG$": "SGD", "R$": "BRL",
+}  # fmt: skip
+"""Signs that stand for one currency; a bare $ stands for twenty, the first that fits counts."""
 _BARE: Final = re.compile(r"[^0-9.,()\-]")
 _FLOAT_MAX: Final = 10**15
 _AMOUNT_LENGTH_MAX: Final = 26

@@ -13,7 +13,7 @@ import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
-from api.audit.sheets import BadExport, Cell
+from api.audit.rows import BadExport, Cell
 from lifecycle.chart import BadCondition, Guard
 from lifecycle.connectors import Connector, Derived, Export, Headings
 from lifecycle.definition import read_as
@@ -35,12 +35,17 @@ class NeedsMapping(BadExport):
     mapping: str
     """The text of the mapping file."""
 
+    def __init__(self, file: str, message: str, *, tool: str) -> None:
+        """Name the tool whose mapping is needed."""
+        super().__init__(file, message)
+        self.tool = tool
+
 
 class ColumnsMissing(NeedsMapping):
     """Needed columns were not found under any heading that is known."""
 
     def __init__(
-        self, file: str, missing: Sequence[str], found: Sequence[str], mapping: str
+        self, file: str, missing: Sequence[str], found: Sequence[str], mapping: str, *, tool: str
     ) -> None:
         """`mapping` is the text of a mapping file to be filled in."""
         named = ", ".join(repr(heading) for heading in found[:40]) or "none"
@@ -48,7 +53,7 @@ class ColumnsMissing(NeedsMapping):
             f"no column is known to hold {' and '.join(missing)}; its headings are {named}. Fill "
             "in the mapping that was made ready"
         )
-        super().__init__(file, message)
+        super().__init__(file, message, tool=tool)
         self.missing = tuple(missing)
         self.found = tuple(found)
         self.mapping = mapping
@@ -64,7 +69,7 @@ class Columns(Struct, frozen=True):
     status: tuple[tuple[str, int], ...]
     """(status field, column)."""
     references: tuple[tuple[str, int], ...]
-    """(tool, column)."""
+    """(tool, or `tool:kind`, column)."""
     fields: tuple[tuple[str, int], ...]
     columns: tuple[tuple[str, int], ...]
     """Further columns that conditions name."""
@@ -171,9 +176,9 @@ def fit(
             if (index := _first(names, places)) is not None
         ),
         references=tuple(
-            (tools[key], places[folded])
+            (target, places[folded])
             for key, names in mapping.references.items()
-            if key in tools
+            if (target := _target(key, tools))
             for one in _listed(names)
             if (folded := fold(one)) in places
         ),
@@ -189,6 +194,12 @@ def fit(
         ),
     )
     return columns, _missing(mapping, columns)
+
+
+def _target(key: str, tools: Mapping[str, str]) -> str:
+    """What a key of `references` stands for: `tool`, `tool:kind`, or nothing that is here."""
+    name, colon, kind = key.partition(":")
+    return f"{tools[name]}{colon}{fold(kind)}" if name in tools else ""
 
 
 def _missing(mapping: Export, columns: Columns) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ def _parts(report: Report) -> Iterator[str]:
     yield f"{escaped(report.made)}\n"
     yield "## How bad is it?\n"
     yield f"**{escaped(report.verdict)}**\n"
+    for part in report.meter:
+        yield f"- **{escaped(part.value)}** {escaped(part.label)}"
     for figure in report.figures:
         yield f"- **{escaped(figure.value)}** {escaped(figure.label)}"
     if report.first:
@@ -111,7 +113,7 @@ def _told(one: Told) -> Iterator[str]:
 def _line(line: Line) -> str:
     means = f" ({escaped(line.means)})" if line.means else ""
     since = f", since {line.since}" if line.since else ""
-    return f"{escaped(line.tool)}: {escaped(line.says)}{means}{since}: {escaped(line.where)}"
+    return f"{escaped(line.tool)}: {escaped(line.said)}{means}{since}: {escaped(line.where)}"
 
 
 def _found(report: Report) -> Iterator[str]:
@@ -122,6 +124,12 @@ def _found(report: Report) -> Iterator[str]:
             yield f"- {escaped(doubt.left)} and {escaped(doubt.right)} ({doubt.score}; {places})"
         if report.doubts_more:
             yield f"- and {report.doubts_more:,} more"
+        yield ""
+    if report.left:
+        yield "## Not opened\n"
+        yield f"{report.opened} can be taken over with `--open`. The others are not opened:\n"
+        for one in report.left:
+            yield f"- {one.jobs} because {escaped(one.why)}: {escaped(one.where)}"
         yield ""
     yield "## How the files were read\n"
     for reading in report.readings:

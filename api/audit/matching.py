@@ -7,72 +7,51 @@ kept in a file and go before everything else.
 
 A wrong link is worse than a missed one: it would invent disagreements. So a link needs a second
 witness, and of two that are nearly as good neither is taken.
+
+A million records are matched, so nothing is held of them but numbers: what is compared for being
+the same is hashed, and a record is unpacked only when it is looked at.
 """
 
-import json
-import re
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
-from rapidfuzz import fuzz
-from rapidfuzz.distance import JaroWinkler
 
-from api.audit.exports import Record
-from api.audit.findings import Reason
+from api.audit.decisions import pair_key, record_name
+from api.audit.grouping import Clusters, Groups, How, Tie, Ties
+from api.audit.likeness import (
+    blocks,
+    compare,
+    enough,
+    money_likeness,
+    name_likeness,
+    title_likeness,
+)
+from api.audit.records import Record
 
-WEIGHTS: Final[Mapping[str, float]] = {
-    "name": 0.30,
-    "email": 0.25,
-    "phone": 0.15,
-    "address": 0.10,
-    "money": 0.10,
-    "title": 0.10,
-}
-"""What each part counts, before it is shared out over those that both records have."""
 LINKED_FROM: Final = 0.90
 """A score from here links by itself, where no other comes near."""
 CONFIRM_FROM: Final = 0.65
 """A score from here is shown to a person."""
-KNOWN_OF_BOTH_MIN: Final = 0.5
-"""So much of the weight must be known of both records before a score may link by itself."""
 MARGIN: Final = 0.04
 """How far the next best must stay behind."""
 NAME_LIKE: Final = 0.75
 """Names that are so much alike may be one name, mistyped."""
+BLOCK_PARTS: Final = 16
+"""Blocks are looked at in so many parts, so that not all of them stand in memory."""
 BLOCK_MAX: Final = 40
 """Records that share so little that more than these share it are not compared for it."""
 KEYS: Final = ("email", "phone")
 """What is declared to tell customers apart, unless told otherwise."""
-DECISIONS_MAX: Final = 200_000
-
-
-class Tie(Struct, frozen=True, gc=False):
-    """Two records (by their places) that are one case, or may be."""
-
-    left: int
-    right: int
-    how: str
-    score: float
-    reasons: tuple[Reason, ...] = ()
-
-
-class Cluster(Struct, frozen=True, gc=False):
-    """The records of one case, by their places."""
-
-    records: tuple[int, ...]
-    ties: tuple[Tie, ...]
-    twins: tuple[tuple[int, int], ...] = ()
-    """(a record, the earlier one of the same tool that it repeats)."""
 
 
 class Matching(Struct, frozen=True):
     """Every record in exactly one cluster, and what a person should look at."""
 
-    clusters: tuple[Cluster, ...]
+    clusters: Clusters
     to_confirm: tuple[Tie, ...]
     """The most likely first."""
 
@@ -86,66 +65,74 @@ def match(
     return _Matching(records, decisions or {}, keys).run()
 
 
-def pair_key(left: Record, right: Record) -> str:
-    """Name two records, whichever comes first, so that an answer finds them next time."""
-    mine, theirs = _named(left), _named(right)
-    return f"{mine} = {theirs}" if mine < theirs else f"{theirs} = {mine}"
+class _Known:
+    """What is known of all records, as numbers: 0 is nothing, the same number the same text."""
 
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.email = array("q")
+        self.phone = array("q")
+        self.name = array("q")
+        self.ids: dict[int, int | list[int]] = {}
+        """A tool's id of a record, hashed → the records that it may mean."""
+        self.wanted = array("q")
+        self.wanting = array("I")
+        """References to other tools: the id, hashed, and the record that holds it."""
+        self.kinds: dict[int, str] = {}
+        """Reference (its place in `wanted`) → the only kind of record that it may mean."""
+        self.twins: list[tuple[int, int]] = []
+        """(a record, an earlier one that it repeats word for word, or by its id)."""
+        self.slots: dict[tuple[str, str], int] = {}
+        self.slot: list[int] = []
+        """Of each record: a bit for its tool and kind."""
+        self.tools: dict[str, int] = {}
+        self.tool: list[int] = []
+        """Of each record: a bit for its tool."""
+        contents: dict[int, int] = {}
+        for place, one in enumerate(records):
+            self._take(place, one)
+            first = self._repeated(one, place, records)
+            if first is None and one.name and one.title and one.money and (one.email or one.phone):
+                first = contents.setdefault(hash(_content(one)), place)
+                if first != place and _content(records[first]) != _content(one):
+                    first = None
+            if first is not None and first != place:
+                self.twins.append((place, first))
+            for ref in {one.ref.casefold(), *(ref.casefold() for ref in one.also)}:
+                _add(self.ids, hash((one.tool, ref)), place)
 
-def compare(left: Record, right: Record) -> tuple[float, tuple[Reason, ...]]:
-    """How much two records are alike, from 0 to 1, and why: the parts that both have."""
-    parts = [
-        (what, mine, theirs, likeness)
-        for what, mine, theirs, likeness in _parts(left, right)
-        if likeness is not None
-    ]
-    whole = sum(WEIGHTS[what] for what, _, _, _ in parts)
-    if not whole:
-        return 0.0, ()
-    reasons = tuple(
-        Reason(what, mine, theirs, round(likeness, 3), round(WEIGHTS[what] / whole, 3))
-        for what, mine, theirs, likeness in parts
-    )
-    score = sum(WEIGHTS[what] * likeness for what, _, _, likeness in parts) / whole
-    return round(score, 4), reasons
+    def _take(self, place: int, one: Record) -> None:
+        self.email.append(hash(one.email) if one.email else 0)
+        self.phone.append(hash(one.phone) if one.phone else 0)
+        self.name.append(hash(one.name) if one.name else 0)
+        self.slot.append(self.slots.setdefault((one.tool, one.kind), 1 << len(self.slots)))
+        self.tool.append(self.tools.setdefault(one.tool, 1 << len(self.tools)))
+        for target, ref in one.references:
+            tool, _, kind = target.partition(":")
+            if tool != one.tool:
+                if kind:
+                    self.kinds[len(self.wanted)] = kind
+                self.wanted.append(hash((tool, ref.casefold())))
+                self.wanting.append(place)
 
+    def _repeated(self, one: Record, place: int, records: Sequence[Record]) -> int | None:
+        """The first record of the same kind that has the same id."""
+        for other in _listed(self.ids.get(hash((one.tool, one.ref.casefold())))):
+            if self.slot[other] == self.slot[place]:
+                earlier = records[other]
+                if (earlier.tool, earlier.ref.casefold()) == (one.tool, one.ref.casefold()):
+                    return other
+        return None
 
-def read_decisions(path: Path) -> dict[str, bool]:
-    """Read what was decided about doubtful pairs; the last word on a pair counts.
-
-    A line is `{"pair": "…", "same": true}`. No file is no decisions. Raises `ValueError` with the
-    line that cannot be read.
-    """
-    decisions: dict[str, bool] = {}
-    if not path.exists():
-        return decisions
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if number > DECISIONS_MAX:
-                raise ValueError(f"{path.name}: more than {DECISIONS_MAX:,} decisions")
-            if not line.strip():
-                continue
-            try:
-                decision = json.loads(line)
-                pair, same = decision["pair"], decision["same"]
-            except (ValueError, KeyError, TypeError, RecursionError) as exc:
-                message = f'{path.name}, line {number}: a decision is {{"pair": "…", "same": true}}'
-                raise ValueError(message) from exc
-            if not isinstance(pair, str) or not isinstance(same, bool):
-                message = f"{path.name}, line {number}: `pair` is text, `same` is true or false"
-                raise ValueError(message)  # noqa: TRY004 - what is wrong is the file
-            decisions[pair] = same
-    return decisions
-
-
-def keep_decision(path: Path, pair: str, *, same: bool) -> None:
-    """Add one decision to the file: what is answered is kept, even if the next never is."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"pair": pair, "same": same}, ensure_ascii=False) + "\n")
+    def agree(self, left: int, right: int) -> bool:
+        """Whether a key of both, or the name of both, is the same."""
+        return bool(
+            (self.email[left] and self.email[left] == self.email[right])
+            or (self.phone[left] and self.phone[left] == self.phone[right])
+        )
 
 
 class _Matching:
-    """The work of one matching: sets of records that grow together."""
+    """The work of one matching: groups of records that grow together."""
 
     def __init__(
         self, records: Sequence[Record], decisions: Mapping[str, bool], keys: Sequence[str]
@@ -153,327 +140,201 @@ class _Matching:
         self._records = records
         self._decisions = decisions
         self._keys = keys
-        self._parent = list(range(len(records)))
-        slots = {
-            slot: 1 << at
-            for at, slot in enumerate(dict.fromkeys((one.tool, one.kind) for one in records))
-        }
-        self._slot = [slots[one.tool, one.kind] for one in records]
-        tools = {tool: 1 << at for at, tool in enumerate({one.tool for one in records})}
-        self._all_tools = (1 << len(tools)) - 1
-        self._covered = [tools[one.tool] for one in records]
-        """Of each set's first record: the tools that know the case."""
-        self._held = list(self._slot)
-        """Of each set's first record: the slots that it fills."""
-        self._ties: dict[int, list[Tie]] = defaultdict(list)
+        self._known = _Known(records)
+        self._groups = Groups(self._known.slot, self._known.tool)
+        self._ties = Ties()
         self._twin: dict[int, int] = {}
         self._doubtful: dict[tuple[int, int], Tie] = {}
 
     def run(self) -> Matching:
-        self._find_twins()
+        for place, first in self._known.twins:
+            if self._decision(place, first) is not False:
+                self._twin[place] = self._twin.get(first, first)
+                self._groups.repeat(place, self._twin[place])
         self._obey()
         self._follow_references()
         for key in self._keys:
             self._join_on(key)
         self._score()
-        return Matching(tuple(self._clusters()), tuple(self._to_confirm()))
-
-    # What repeats itself within one tool.
-
-    def _find_twins(self) -> None:
-        """Take rows that repeat an id, or everything that tells one job from another, for one."""
-        by_ref: dict[tuple[str, str, str], int] = {}
-        by_content: dict[tuple[object, ...], int] = {}
-        for place, one in enumerate(self._records):
-            first = by_ref.setdefault((one.tool, one.kind, one.ref.casefold()), place)
-            if first == place and one.name and one.title and one.money and (one.email or one.phone):
-                content = (
-                    *(one.tool, one.kind, one.name, one.title, one.email, one.phone),
-                    *(one.address, one.money.amount),
-                )
-                first = by_content.setdefault(content, place)
-            if first != place and self._decision(first, place) is not False:
-                self._twin[place] = first
-                self._parent[place] = first
+        return Matching(
+            Clusters.of(self._groups, self._ties, self._twin), tuple(self._to_confirm())
+        )
 
     def _obey(self) -> None:
         """What a person decided goes before everything else."""
         if not any(self._decisions.values()):
             return
-        places = {_named(one): place for place, one in enumerate(self._records)}
+        wanted = {
+            name for pair, same in self._decisions.items() if same for name in pair.split(" = ", 1)
+        }
+        places = {
+            name: place
+            for place, one in enumerate(self._records)
+            if (name := record_name(one)) in wanted
+        }
         for pair, same in self._decisions.items():
             left, _, right = pair.partition(" = ")
             if same and left in places and right in places:
-                self._join(Tie(places[left], places[right], "confirmed", 1.0))
+                self._join(places[left], places[right], How.CONFIRMED, 1.0)
 
     # What tools keep of each other.
 
     def _follow_references(self) -> None:
-        known: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for place, one in enumerate(self._records):
-            if place not in self._twin:
-                for ref in {one.ref.casefold(), *(ref.casefold() for ref in one.also)}:
-                    known[one.tool, ref].append(place)
-        for place, one in enumerate(self._records):
-            for tool, ref in one.references:
-                found = known.get((tool, ref.casefold()), ())
-                if tool == one.tool:
-                    continue
-                for other in found if len(found) == 1 else self._witnessed(place, found):
-                    self._take_reference(place, other)
+        known = self._known
+        for at, (place, wanted) in enumerate(zip(known.wanting, known.wanted, strict=True)):
+            found = [one for one in _listed(known.ids.get(wanted)) if one not in self._twin]
+            if at in known.kinds:
+                found = [one for one in found if self._records[one].kind in {known.kinds[at], ""}]
+            if len(found) > 1:  # one number, several records: which is meant, a key tells
+                found = [other for other in found if known.agree(place, other)]
+            for other in found:
+                self._take_reference(place, other)
+        known.ids.clear()
 
     def _take_reference(self, place: int, other: int) -> None:
-        if self._root(place) == self._root(other) or self._decision(place, other) is False:
+        if self._groups.together(place, other) or self._decision(place, other) is False:
+            return
+        known = self._known
+        if known.agree(place, other) or known.name[place] == known.name[other] != 0:
+            self._join(place, other, How.REFERENCE, 1.0)
             return
         mine, theirs = self._records[place], self._records[other]
-        like = _name_likeness(mine, theirs)
-        if _agree(mine, theirs) or (like is not None and like >= NAME_LIKE):
-            self._join(Tie(place, other, "reference", 1.0))
-            return
+        like = name_likeness(mine, theirs)
         score, reasons = compare(mine, theirs)
-        if not reasons or score >= CONFIRM_FROM:
-            self._join(Tie(place, other, "reference", 1.0))
+        if (like or 0) >= NAME_LIKE or not reasons or score >= CONFIRM_FROM:
+            self._join(place, other, How.REFERENCE, 1.0)
         else:  # an id that leads to somebody else entirely was mistyped, or reused
-            self._doubt(Tie(place, other, "reference", score, reasons))
-
-    def _witnessed(self, place: int, others: Iterable[int]) -> list[int]:
-        mine = self._records[place]
-        return [other for other in others if _agree(mine, self._records[other])]
+            self._doubt(Tie(place, other, How.REFERENCE, score))
 
     # What each tool should hold once.
 
     def _join_on(self, key: str) -> None:
-        holders: dict[str, list[int]] = defaultdict(list)
-        for place, one in enumerate(self._records):
-            if (value := getattr(one, key)) and place not in self._twin:
-                holders[value].append(place)
+        holders: dict[int, int | list[int]] = {}
+        for place, value in enumerate(self._known.email if key == "email" else self._known.phone):
+            if value and place not in self._twin:
+                _add(holders, value, place)
+        how = How.EMAIL if key == "email" else How.PHONE
+        slot, together = self._known.slot, self._groups.together
         for places in holders.values():
-            slots = [self._slot[place] for place in places]
-            if len(places) < 2 or len(set(slots)) < len(slots):  # noqa: PLR2004 - a pair
+            if isinstance(places, int):
+                continue
+            if len({slot[place] for place in places}) < len(places):
                 continue
             for left, right in combinations(places, 2):
-                if self._may_join(left, right):
-                    self._weigh_key(left, right, key)
+                if not together(left, right) and self._may_join(left, right):
+                    self._weigh_key(left, right, how)
 
-    def _weigh_key(self, left: int, right: int, key: str) -> None:
+    def _weigh_key(self, left: int, right: int, how: How) -> None:
         mine, theirs = self._records[left], self._records[right]
-        like = _name_likeness(mine, theirs)
-        others = sum(
-            bool(getattr(mine, other)) and getattr(mine, other) == getattr(theirs, other)
-            for other in KEYS
-            if other != key
-        )
-        another_job = (
-            _money_likeness(mine, theirs) == 0 and (_title_likeness(mine, theirs) or 0) < 1
-        )
-        if not another_job and (others or (like is not None and like >= NAME_LIKE)):
+        known = self._known
+        like = name_likeness(mine, theirs)
+        others = known.phone if how is How.EMAIL else known.email
+        witnessed = others[left] == others[right] != 0
+        another_job = money_likeness(mine, theirs) == 0 and (title_likeness(mine, theirs) or 0) < 1
+        if not another_job and (witnessed or (like is not None and like >= NAME_LIKE)):
             score, _ = compare(mine, theirs)
-            self._join(Tie(left, right, f"key:{key}", score))
+            self._join(left, right, how, score)
 
     # Everything that is known of both.
 
     def _score(self) -> None:
         """Compare what is left, within blocks; link the best where no other comes near."""
-        weighed: dict[tuple[int, int], tuple[float, tuple[Reason, ...]]] = {}
+        weighed: list[tuple[float, int, int, bool]] = []
         best: dict[tuple[int, int], list[float]] = defaultdict(list)
+        slot = self._known.slot
         for left, right in self._candidates():
             score, reasons = compare(self._records[left], self._records[right])
             if score >= CONFIRM_FROM - MARGIN:
-                weighed[left, right] = score, reasons
-                best[left, self._slot[right]].append(score)
-                best[right, self._slot[left]].append(score)
-        for (left, right), (score, reasons) in sorted(
-            weighed.items(), key=lambda item: (-item[1][0], item[0])
-        ):
+                weighed.append((-score, left, right, enough(reasons)))
+                best[left, slot[right]].append(score)
+                best[right, slot[left]].append(score)
+        for negative, left, right, known_enough in sorted(weighed):
+            score = -negative
             if not self._may_join(left, right):
                 continue
-            rivals = (best[left, self._slot[right]], best[right, self._slot[left]])
+            rivals = (best[left, slot[right]], best[right, slot[left]])
             alone = all(sum(other > score - MARGIN for other in rival) == 1 for rival in rivals)
-            tie = Tie(left, right, "score", score, reasons)
-            if score >= LINKED_FROM and alone and _enough(reasons):
-                self._join(tie)
+            if score >= LINKED_FROM and alone and known_enough:
+                self._join(left, right, How.SCORE, score)
             elif score >= CONFIRM_FROM:
-                self._doubt(tie)
+                self._doubt(Tie(left, right, How.SCORE, score))
 
     def _candidates(self) -> Iterator[tuple[int, int]]:
         """Pairs worth comparing: both lack the other's tool, and they have something in common."""
-        blocks: dict[str, list[int]] = defaultdict(list)
+        parts = [(array("q"), array("I")) for _ in range(BLOCK_PARTS)]
         for place, one in enumerate(self._records):
-            if place in self._twin or self._covered[self._root(place)] == self._all_tools:
+            if place in self._twin or self._groups.complete(place):
                 continue
-            for block in _blocks(one):
-                blocks[block].append(place)
+            for block in blocks(one):
+                hashed = hash(block)
+                hashes, places = parts[hashed % BLOCK_PARTS]
+                hashes.append(hashed)
+                places.append(place)
         seen: set[tuple[int, int]] = set()
-        for places in blocks.values():
-            if not 1 < len(places) <= BLOCK_MAX or len(set(map(self._root, places))) == 1:
-                continue
-            for pair in combinations(places, 2):
-                if pair not in seen and self._may_join(*pair):
-                    seen.add(pair)
-                    yield pair
+        while parts:  # one part after the other: only of one the blocks stand in memory
+            shared: dict[int, int | list[int]] = {}
+            for hashed, place in zip(*parts.pop(), strict=True):
+                _add(shared, hashed, place)
+            for held in shared.values():
+                if isinstance(held, int) or len(held) > BLOCK_MAX:
+                    continue
+                for pair in combinations(held, 2):
+                    if pair not in seen and self._may_join(*pair):
+                        seen.add(pair)
+                        yield pair
 
-    # Sets.
-
-    def _root(self, place: int) -> int:
-        parent = self._parent
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
+    # Groups.
 
     def _may_join(self, left: int, right: int) -> bool:
         """Whether one case could hold both: not two records of one kind of one tool."""
-        mine, theirs = self._root(left), self._root(right)
         return (
-            mine != theirs
-            and not self._held[mine] & self._held[theirs]
-            and self._records[left].tool != self._records[right].tool
+            self._groups.fit(left, right)
+            and self._known.tool[left] != self._known.tool[right]
             and self._decision(left, right) is not False
         )
 
-    def _join(self, tie: Tie) -> None:
-        mine, theirs = sorted((self._root(tie.left), self._root(tie.right)))
-        self._ties[mine].append(tie)
-        if mine != theirs:
-            self._parent[theirs] = mine
-            self._held[mine] |= self._held[theirs]
-            self._covered[mine] |= self._covered[theirs]
-            self._ties[mine] += self._ties.pop(theirs, [])
+    def _join(self, left: int, right: int, how: How, score: float) -> None:
+        self._ties.add(left, right, how, score)
+        self._groups.join(left, right)
 
-    def _doubt(self, tie: Tie) -> None:
-        pair = (min(tie.left, tie.right), max(tie.left, tie.right))
-        self._doubtful.setdefault(pair, tie)
+    def _doubt(self, doubt: Tie) -> None:
+        pair = (min(doubt.left, doubt.right), max(doubt.left, doubt.right))
+        self._doubtful.setdefault(pair, doubt)
 
     def _decision(self, left: int, right: int) -> bool | None:
         if not self._decisions:
             return None
         return self._decisions.get(pair_key(self._records[left], self._records[right]))
 
-    def _clusters(self) -> Iterator[Cluster]:
-        sets: dict[int, list[int]] = defaultdict(list)
-        for place in range(len(self._records)):
-            sets[self._root(place)].append(place)
-        twins = self._twin
-        for root, places in sets.items():
-            repeated = tuple((one, twins[one]) for one in places if one in twins) if twins else ()
-            yield Cluster(tuple(places), tuple(self._ties.get(root, ())), repeated)
-
-    def _to_confirm(self) -> list[Tie]:
+    def _to_confirm(self) -> Iterable[Tie]:
         open_still = [
-            tie for tie in self._doubtful.values() if self._root(tie.left) != self._root(tie.right)
+            doubt
+            for doubt in self._doubtful.values()
+            if not self._groups.together(doubt.left, doubt.right)
         ]
-        open_still.sort(key=lambda tie: (-tie.score, tie.left, tie.right))
-        return open_still
+        return sorted(open_still, key=lambda doubt: (-doubt.score, doubt.left, doubt.right))
 
 
-def _named(one: Record) -> str:
-    return f"{one.tool}:{one.kind}:{one.ref}" if one.kind else f"{one.tool}:{one.ref}"
-
-
-# How the parts are compared: None where either does not have it.
-
-
-def _parts(left: Record, right: Record) -> Iterator[tuple[str, str, str, float | None]]:
-    yield "name", left.name, right.name, _name_likeness(left, right)
-    yield "email", left.email, right.email, _email_likeness(left.email, right.email)
-    yield "phone", left.phone, right.phone, _phone_likeness(left.phone, right.phone)
-    yield "address", left.address, right.address, _address_likeness(left.address, right.address)
-    yield "money", str(left.money), str(right.money), _money_likeness(left, right)
-    yield "title", left.title, right.title, _title_likeness(left, right)
-
-
-def _agree(left: Record, right: Record) -> bool:
-    """Whether a key of both says the same."""
-    return bool(
-        (left.email and left.email == right.email) or (left.phone and left.phone == right.phone)
+def _content(one: Record) -> tuple[object, ...]:
+    """Everything that tells one job from another."""
+    amount = one.money.amount if one.money else None
+    return (
+        *(one.tool, one.kind, one.name, one.title, one.email, one.phone),
+        *(one.address, amount),
     )
 
 
-def _name_likeness(left: Record, right: Record) -> float | None:
-    if not left.name or not right.name:
-        return None
-    if left.name == right.name:
-        return 1.0
-    return fuzz.token_sort_ratio(_plain(left.name), _plain(right.name)) / 100
+def _add(places: dict[int, int | list[int]], key: int, place: int) -> None:
+    """Keep one place as itself and several as a list: of a million most are one."""
+    there = places.setdefault(key, place)
+    if isinstance(there, list):
+        if there[-1] != place:
+            there.append(place)
+    elif there != place:
+        places[key] = [there, place]
 
 
-def _email_likeness(left: str, right: str) -> float | None:
-    if not left or not right:
-        return None
-    if left == right:
-        return 1.0
-    likeness = JaroWinkler.similarity(left, right)
-    return 0.7 if likeness >= _EMAIL_LIKE else 0.0
-
-
-def _phone_likeness(left: str, right: str) -> float | None:
-    if not left or not right:
-        return None
-    if left == right:
-        return 1.0
-    return 0.8 if left[-7:] == right[-7:] else 0.0
-
-
-def _address_likeness(left: str, right: str) -> float | None:
-    if not left or not right:
-        return None
-    if left == right:
-        return 1.0
-    mine, theirs = _plain(left), _plain(right)
-    likeness = fuzz.token_set_ratio(mine, theirs) / 100
-    numbers = set(_DIGITS.findall(mine)), set(_DIGITS.findall(theirs))
-    if all(numbers) and not numbers[0] & numbers[1]:  # another house in the same street
-        return likeness / 2
-    return likeness
-
-
-def _money_likeness(left: Record, right: Record) -> float | None:
-    mine, theirs = left.money, right.money
-    if not mine or not theirs or mine.currency != theirs.currency:
-        return None
-    if mine.amount == theirs.amount:
-        return 1.0
-    apart = abs(mine.amount - theirs.amount) / max(abs(mine.amount), abs(theirs.amount))
-    return 0.8 if apart <= _MONEY_NEAR else 0.0
-
-
-def _title_likeness(left: Record, right: Record) -> float | None:
-    if not left.title or not right.title:
-        return None
-    if left.title == right.title:
-        return 1.0
-    return fuzz.token_set_ratio(_plain(left.title), _plain(right.title)) / 100
-
-
-def _enough(reasons: Sequence[Reason]) -> bool:
-    """Whether so much is known of both that a score means something by itself."""
-    return sum(WEIGHTS[reason.what] for reason in reasons) >= KNOWN_OF_BOTH_MIN
-
-
-def _blocks(one: Record) -> Iterator[str]:
-    if one.email:
-        yield "e" + one.email
-        yield "l" + one.email.partition("@")[0]
-    if one.phone:
-        yield "p" + one.phone
-    if one.name:
-        tokens = sorted(_plain(one.name).split())
-        yield "n" + " ".join(_VOWELS.sub("", token) for token in tokens)
-        if len(tokens) > 2:  # noqa: PLR2004 - of three words one may be mistyped
-            for left_out in range(len(tokens)):
-                yield "m" + " ".join(tokens[:left_out] + tokens[left_out + 1 :])
-    if one.address and (words := _plain(one.address).split()):
-        yield "a" + " ".join(words[:2])
-    if one.money and one.money.amount:  # to the cent: finds what is left where a name is mistyped
-        yield f"${one.money}"
-
-
-def _plain(text: str) -> str:
-    return _PUNCTUATION.sub(" ", text.casefold())
-
-
-_PUNCTUATION: Final = re.compile(r"[\W_]+")
-_VOWELS: Final = re.compile(r"(?<=.)[aeiou]")
-_DIGITS: Final = re.compile(r"\d+")
-_EMAIL_LIKE: Final = 0.93
-_MONEY_NEAR: Final = 0.01
+def _listed(places: int | list[int] | None) -> Sequence[int]:
+    if places is None:
+        return ()
+    return (places,) if isinstance(places, int) else places

@@ -80,6 +80,17 @@ class Figure(Struct, frozen=True):
     label: str
 
 
+class Segment(Struct, frozen=True):
+    """One part of all jobs, as a bar shows it."""
+
+    tone: str
+    """`high`, `medium` or `good`."""
+    value: str
+    label: str
+    share: float
+    """From 0 to 1; the shares of all segments add up to 1."""
+
+
 class Trust(Struct, frozen=True):
     """Whom to believe, about what."""
 
@@ -100,6 +111,13 @@ class Line(Struct, frozen=True):
     where: str
     """File and row."""
     believed: bool = False
+    because: str = ""
+    """The condition by which the word was derived, where the tool has no status of its own."""
+
+    @property
+    def said(self) -> str:
+        """What it says, and by which condition."""
+        return f"{self.says} (because {self.because})" if self.because else self.says
 
 
 class Told(Struct, frozen=True):
@@ -166,6 +184,16 @@ class Doubt(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class Left(Struct, frozen=True):
+    """Jobs that are not opened in the service, for one reason."""
+
+    why: str
+    jobs: str
+    money: str
+    where: str
+    """A row of each of the first few."""
+
+
 class Reading(Struct, frozen=True):
     """How one file was read."""
 
@@ -183,6 +211,7 @@ class Report(Struct, frozen=True):
     title: str
     made: str
     verdict: str
+    meter: tuple[Segment, ...]
     figures: tuple[Figure, ...]
     first: Told | None
     """The job to mend first."""
@@ -194,6 +223,9 @@ class Report(Struct, frozen=True):
     sections: tuple[Section, ...]
     doubts: tuple[Doubt, ...]
     doubts_more: int
+    opened: str
+    """How many jobs `--open` opens."""
+    left: tuple[Left, ...]
     readings: tuple[Reading, ...]
 
 
@@ -214,6 +246,7 @@ def told(
         title=audit.title,
         made=_made(audit),
         verdict=plain(audit.summary.sentence),
+        meter=tuple(_meter(audit)),
         figures=_figures(audit),
         first=tell(worst, audit) if worst else None,
         trusts=_trusts(audit, owners),
@@ -241,6 +274,16 @@ def told(
         sections=sections,
         doubts=tuple(_doubt(link, audit) for link in audit.to_confirm[:CONFIRM_MAX]),
         doubts_more=max(0, len(audit.to_confirm) - CONFIRM_MAX),
+        opened=counted(audit.summary.jobs_agreed, "job"),
+        left=tuple(
+            Left(
+                one.why.value,
+                counted(one.jobs, "job"),
+                sums(one.money),
+                ", ".join(map(where, one.examples)),
+            )
+            for one in audit.summary.unopened
+        ),
         readings=tuple(_reading(export, audit) for export in audit.exports),
     )
 
@@ -354,17 +397,32 @@ def _made(audit: Audit) -> str:
     return f"{day(audit.at)} · {read}"
 
 
-def _figures(audit: Audit) -> tuple[Figure, ...]:
-    """What the verdict has not said yet."""
+def _meter(audit: Audit) -> Iterable[Segment]:
+    """All jobs, from the worst to those that nothing is wrong with."""
     summary = audit.summary
-    figures = [Figure(f"{summary.jobs_agreed:,}", f"of {counted(summary.jobs, 'job')} agreed on")]
-    if high := dict(summary.severities).get(Severity.HIGH, 0):
-        figures.insert(0, Figure(f"{high:,}", "cost money or mislead a customer"))
+    parts = (
+        ("high", summary.jobs_serious, "cost money or mislead a customer"),
+        ("medium", summary.jobs_wrong - summary.jobs_serious, "need a look"),
+        ("good", summary.jobs - summary.jobs_wrong, "stand as they should"),
+    )
+    for tone, jobs, label in parts:
+        if jobs:
+            yield Segment(tone, f"{jobs:,}", label, jobs / summary.jobs)
+
+
+def _figures(audit: Audit) -> tuple[Figure, ...]:
+    """What the verdict and the bar have not said yet."""
+    summary = audit.summary
+    figures = []
     if summary.age_days_median:
-        label = "is how long, typically"
-        figures.append(Figure(age(summary.age_days_median), label))
+        figures.append(Figure(age(summary.age_days_median), "is how long, typically"))
     if audit.to_confirm:
         figures.append(Figure(f"{len(audit.to_confirm):,}", "pairs of rows that may be one job"))
+    figures.append(
+        Figure(
+            f"{summary.jobs_agreed:,}", f"of {counted(summary.jobs, 'job')} certain enough to open"
+        )
+    )
     return tuple(figures)
 
 
@@ -455,12 +513,7 @@ def _lines(finding: Finding, audit: Audit) -> Iterable[Line]:
 
 def _line(said: Said, audit: Audit, *, named: bool, believed: bool) -> Line:
     tool = tool_title(said.source.tool, audit)
-    if said.word is None:
-        says = "(empty)"
-    elif said.derived:
-        says = f"{plain(said.word)} (because {plain(said.derived)})"
-    else:
-        says = plain(said.word)
+    says = "(empty)" if said.word is None else plain(said.word)
     means = plain(said.title) or either(state_title(state, audit) for state in said.states)
     if not means:
         means = "" if said.word is None else "nobody declared this word"
@@ -471,6 +524,7 @@ def _line(said: Said, audit: Audit, *, named: bool, believed: bool) -> Line:
         since=short_day(said.since),
         where=where(said.source),
         believed=believed,
+        because=plain(said.derived) if said.word is not None else "",
     )
 
 

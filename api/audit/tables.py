@@ -60,7 +60,7 @@ def write_csv(audit: Audit, out: TextIO) -> None:
 
 
 def write_xlsx(audit: Audit, out: Path | BinaryIO, report: Report | None = None) -> None:
-    """Write a workbook: the first page, all findings, what is to be confirmed, what was left out.
+    """Write a workbook: first page, findings, pairs to confirm, jobs not opened, rows left out.
 
     Rows are written through as they come, so that a million do not stand in memory.
     """
@@ -77,10 +77,12 @@ def write_xlsx(audit: Audit, out: Path | BinaryIO, report: Report | None = None)
         width = (6, 22, 9, 34, 70, 14, 9, 8, 14, 26, 50, 60, 18)
         sheet.write("Findings", width, rows(audit), headings(audit))
         sheet.write("To confirm", (34, 34, 26, 26, 8, 90), _doubts(audit), CONFIRM)
+        sheet.write("Not opened", (34, 20, 60, 14, 9, 60), _unopened(audit), UNOPENED)
         sheet.write("Left out", (22, 26, 8, 20, 90), _left_out(audit), LEFT_OUT)
 
 
 CONFIRM: Final = ("One row", "Perhaps the same", "Where", "Where", "Alike", "Why")
+UNOPENED: Final = ("Job", "State", "Not opened because", "Money", "Currency", "Rows")
 LEFT_OUT: Final = ("Tool", "File", "Row", "Column", "Why it was left out")
 
 
@@ -155,6 +157,21 @@ def _doubts(audit: Audit) -> Iterator[list[Cell]]:
             percent(round(link.score * 1000), 1000),
             "; ".join(reasons(link)),
         ]
+
+
+def _unopened(audit: Audit) -> Iterator[list[Cell]]:
+    """Every job that `--open` leaves out, and why."""
+    for job in audit.jobs:
+        if job.held is not None:
+            places = dict.fromkeys(where(said.source) for said in job.said)
+            yield [
+                plain(job.name),
+                state_title(job.state, audit) if job.state else "",
+                job.held.value,
+                job.money,
+                job.currency,
+                ", ".join(places),
+            ]
 
 
 def _left_out(audit: Audit) -> Iterator[list[Cell]]:

@@ -13,6 +13,7 @@ from api.audit.findings import Severity
 from api.audit.report import Report, Section, Told
 
 COLOURS = {Severity.HIGH: "red", Severity.MEDIUM: "yellow", Severity.LOW: "cyan"}
+TONES = {"high": "red", "medium": "yellow", "good": "green"}
 LISTED_MAX = 10
 """Findings of one kind that are worth scrolling for."""
 ROOMY = 100
@@ -25,6 +26,10 @@ def show(report: Report, console: Console) -> None:
     console.print(Text(report.made, style="dim"))
     console.print()
     console.print(Text("How bad is it?  ", style="bold cyan") + Text(report.verdict, style="bold"))
+    for part in report.meter:
+        console.print(
+            Text(f"{part.value:>20}  ", style=f"bold {TONES[part.tone]}") + Text(part.label)
+        )
     for figure in report.figures:
         console.print(Text(f"{figure.value:>20}  ", style="bold") + Text(figure.label))
     if report.first:
@@ -46,7 +51,7 @@ def _first(one: Told) -> Panel:
     body.append(one.do, style="bold")
     for line in one.lines:
         means = f" ({line.means})" if line.means else ""
-        body.append(f"\n  {line.tool}: {line.says}{means}, {line.where}", style="dim")
+        body.append(f"\n  {line.tool}: {line.said}{means}, {line.where}", style="dim")
     title = Text("Which job first?  ", style="bold cyan") + Text(facts, style="bold")
     return Panel(body, title=title, title_align="left", border_style=COLOURS[one.severity])
 
@@ -134,7 +139,7 @@ def _table(title: str, findings: Iterable[Told], console: Console) -> Table:
 def _says(one: Told) -> Text:
     said = Text()
     for line in one.lines:
-        said.append(f"{line.tool}: {line.says}", style="green" if line.believed else "")
+        said.append(f"{line.tool}: {line.said}", style="green" if line.believed else "")
         said.append(f"  {line.where}\n", style="dim")
     if one.also:
         said.append(f"also {one.also}\n", style="dim")
@@ -149,6 +154,13 @@ def _found(report: Report, console: Console) -> None:
         console.print(
             Text(f"{count:,} pairs of rows may be the same job: --confirm FILE asks about each.")
         )
+    if report.left:
+        console.print()
+        console.print(Text(f"{report.opened} can be taken over (--open FILE). Not opened:"))
+        for one in report.left:
+            console.print(Padding(Text(f"{one.jobs} because {one.why}"), (0, 0, 0, 2)))
+            console.print(Padding(Text(f"such as {one.where}", style="dim"), (0, 0, 0, 4)))
+        console.print()
     for reading in report.readings:
         console.print(Text(f"{reading.file}: {reading.rows}", style="dim"))
         for sentence in (*reading.understood, *reading.refused):

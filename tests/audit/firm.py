@@ -7,8 +7,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from api.audit import findings
-from api.audit.exports import Given, Record, read_export
+from api.audit.exports import read_export
 from api.audit.mapping import mapping_of
+from api.audit.records import Given, Record
 from lifecycle.catalogue import Catalogue, load
 from lifecycle.connectors import Export
 from lifecycle.model import Lifecycle
@@ -48,4 +49,10 @@ def read(
     """Write an export and read it."""
     path = folder / f"{tool}.csv"
     path.write_text(text, encoding="utf-8")
-    return read_export(given(tool, path, **changes), lifecycle(), TODAY)
+    return records_of(given(tool, path, **changes))
+
+
+def records_of(export: Given) -> tuple[findings.Export, list[Record]]:
+    """Read an export that is there."""
+    records: list[Record] = []
+    return read_export(export, lifecycle(), TODAY, records.append), records

@@ -16,8 +16,8 @@ import pytest
 import python_calamine
 import yaml
 
+from api.audit.decisions import keep_decision
 from api.audit.findings import Audit, Finding, Kind
-from api.audit.matching import keep_decision
 from lifecycle.catalogue import load
 from tests.audit.exports import NOW, Exports, Planted, generate
 from tests.databases import NewDatabase
@@ -176,6 +176,8 @@ def test_the_plan_ends_in_a_definition_that_is_sound(audited: Audited, tmp_path:
     for part in declared:
         place = f"connectors/{part['connector']}" if "connector" in part else "field_service"
         put_into(tmp_path / f"{place}.yaml", part)
+    done = command("check", str(tmp_path))
+    assert done.returncode == 0, done.stderr
     lifecycle = load(tmp_path, {}).named("field_service")
     assert lifecycle is not None
     assert "On Ice" in lifecycle.declaration.hears["crm"]["dealstage"]

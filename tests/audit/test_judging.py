@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from api.audit.auditing import audit
-from api.audit.exports import Given, Record, Shown
+from api.audit.course import Course
 from api.audit.findings import Audit, Kind
-from api.audit.judging import Course, Judge
-from api.audit.matching import Cluster
+from api.audit.grouping import Cluster
+from api.audit.judging import Judge
+from api.audit.records import Given, Record, Shown
 from lifecycle.chart import Configuration
 from lifecycle.vocabulary import StatusField
 from tests.audit import firm
@@ -84,7 +85,7 @@ def test_a_job_that_may_be_there_is_not_called_missing() -> None:
     won = Record("crm", 3, "d2", shown=(Shown("job_status", "Scheduled", (("scheduled",),)),))
     records = [deal, won]
     at = datetime(2026, 11, 21, tzinfo=UTC)
-    for doubts, missing in (({}, 2), ({1: {"projects", "accounting"}}, 0)):
+    for doubts, missing in (({}, 2), ({1: frozenset({"projects", "accounting"})}, 0)):
         judge = Judge(firm.lifecycle(), FILES, at, doubts)
         judged = judge.judge(1, records, Cluster((1,), ()))
         kinds = Counter(one.kind for one in judged.findings)

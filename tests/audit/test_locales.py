@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.audit.locales import Amounts, Dates, StillOpen
-from api.audit.sheets import Cell
+from api.audit.rows import Cell
 from lifecycle.fields import NotThat
 
 

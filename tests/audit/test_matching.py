@@ -9,17 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from api.audit.exports import Given, Record, read_export
-from api.audit.matching import (
-    compare,
-    keep_decision,
-    match,
-    pair_key,
-    read_decisions,
-)
+from api.audit.decisions import keep_decision, pair_key, read_decisions
+from api.audit.likeness import compare
+from api.audit.matching import match
+from api.audit.records import Given, Record
 from lifecycle.comparable import Money
 from tests.audit import firm
-from tests.audit.exports import NOW, Exports, generate
+from tests.audit.exports import Exports, generate
 
 MILL = {"name": "Mill Dental", "email": "a@mill.example", "phone": "2015550100"}
 HALL = {"name": "Bridge Hall Optics", "email": "b@hall.example", "phone": "2015550200"}
@@ -40,7 +36,7 @@ def sets(*records: Record, decisions: dict[str, bool] | None = None) -> list[set
 
 
 def how(*records: Record) -> list[str]:
-    return [tie.how for cluster in match(records).clusters for tie in cluster.ties]
+    return [tie.how.written for cluster in match(records).clusters for tie in cluster.ties]
 
 
 def test_a_reference_that_a_tool_keeps_links() -> None:
@@ -56,7 +52,7 @@ def test_a_reference_to_somebody_else_entirely_is_not_followed() -> None:
     job = record("projects", "j7", HALL)
     found = match([deal, job])
     assert len(found.clusters) == 2
-    assert [tie.how for tie in found.to_confirm] == ["reference"]
+    assert [doubt.how.written for doubt in found.to_confirm] == ["reference"]
 
 
 def test_a_key_needs_a_second_witness() -> None:
@@ -140,9 +136,7 @@ def records_of(exports: Exports) -> list[Record]:
     return [
         one
         for tool, path in exports.files.items()
-        for one in read_export(Given(tool, path, firm.mapping(tool)), firm.lifecycle(), NOW.date())[
-            1
-        ]
+        for one in firm.records_of(Given(tool, path, firm.mapping(tool)))[1]
     ]
 
 

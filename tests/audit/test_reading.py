@@ -8,9 +8,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.audit.exports import Given, Unsettled, read_export
+from api.audit.exports import Unsettled
 from api.audit.mapping import ColumnsMissing, read_mapping
-from api.audit.sheets import BadExport
+from api.audit.records import Given
+from api.audit.rows import BadExport
 from tests.audit import firm
 
 DEALS = "Record ID,Deal Name,Deal Stage,Amount,Currency,Last Modified Date,Email\n"
@@ -104,9 +105,7 @@ def test_a_column_that_could_mean_two_things_is_asked_about(tmp_path: Path) -> N
     ready = asked.value.mapping.replace("FILL IN", "day first")
     filled.write_text(ready, encoding="utf-8")
     path = tmp_path / "crm.csv"
-    _, (record,) = read_export(
-        Given("crm", path, read_mapping(filled)), firm.lifecycle(), firm.TODAY
-    )
+    _, (record,) = firm.records_of(Given("crm", path, read_mapping(filled)))
     assert str(record.since).startswith("2026-04-03")
 
 
@@ -115,7 +114,7 @@ def test_a_missing_column_leaves_a_mapping_to_be_filled_in(tmp_path: Path) -> No
     path = tmp_path / "jobs.csv"
     path.write_text("Auftrag,Stand,Kunde\n17,upcoming,Mill Dental\n", encoding="utf-8")
     with pytest.raises(ColumnsMissing) as missing:
-        read_export(firm.given("projects", path), firm.lifecycle(), firm.TODAY)
+        firm.records_of(firm.given("projects", path))
     assert missing.value.found == ("Auftrag", "Stand", "Kunde")
     ready = missing.value.mapping
     assert set(yaml.safe_load(ready)) == {"ref", "status"}
@@ -126,9 +125,7 @@ def test_a_missing_column_leaves_a_mapping_to_be_filled_in(tmp_path: Path) -> No
         .replace("# name:  ", "name: Kunde #"),
         encoding="utf-8",
     )
-    _, (record,) = read_export(
-        Given("projects", path, read_mapping(filled)), firm.lifecycle(), firm.TODAY
-    )
+    _, (record,) = firm.records_of(Given("projects", path, read_mapping(filled)))
     assert (record.ref, record.name) == ("17", "Mill Dental")
     assert record.shown[0].states == (("scheduled",),)
 
@@ -147,7 +144,7 @@ def test_a_formula_is_not_taken_for_a_value(tmp_path: Path) -> None:
         sheet.write_row(1, 1, ["Record ID", "Deal Stage", "Amount"])
         sheet.write_row(2, 1, ["17", "Closed Won"])
         sheet.write_formula(2, 3, "=1+1", value=2)
-    export, (record,) = read_export(firm.given("crm", path), firm.lifecycle(), firm.TODAY)
+    export, (record,) = firm.records_of(firm.given("crm", path))
     assert (record.row, record.money) == (3, None)
     assert [(one.row, one.column) for one in export.refused] == [(3, "Amount")]
 
@@ -170,7 +167,7 @@ def test_any_table_is_read_or_refused(
     try:
         path = folder / "crm.csv"
         path.write_bytes((DEALS + quoted).encode("utf-8", "surrogatepass"))
-        export, records = read_export(firm.given("crm", path), firm.lifecycle(), firm.TODAY)
+        export, records = firm.records_of(firm.given("crm", path))
     except BadExport as refused:
         assert refused.message  # noqa: PT017 - either end is right
         return

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.audit import sheets
-from api.audit.sheets import BadExport, open_sheets
+from api.audit.rows import BadExport
+from api.audit.sheets import open_sheets
 
 ROWS = [["Id", "Name", "Stage"], ["1", "Zoë, of “Mill”", "won"], ["2", "Bridge; Hall", ""]]
 

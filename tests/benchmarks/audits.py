@@ -4,6 +4,7 @@
 reads them, with its progress on a terminal, and writes its report.
 """
 
+import contextlib
 import os
 import pty
 import resource
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import click
 import msgspec
+import psutil
 
 from tests.audit.exports import generate
 from tests.running import DEFINITIONS, PROGRAM, ROOT
@@ -22,6 +24,7 @@ from tests.running import DEFINITIONS, PROGRAM, ROOT
 ROWS_OF_A_JOB = 2.87
 """Rows that the three tools together hold of one job, on average."""
 SECONDS_MAX = 600
+LOOK_SECONDS = 0.25
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -35,6 +38,7 @@ class Measured(msgspec.Struct, frozen=True):
     """What it would take with a core of its own: others may work on the same machine."""
     rows_per_second: int
     memory_peak_mib: int
+    """Of all its processes together; what they share counts once."""
     progress_bytes: int
     """What was written to the terminal meanwhile."""
     report_kib: int
@@ -72,11 +76,9 @@ def measure(folder: Path, jobs: int, form: str, accounting: str) -> Measured:
         words += ["--export", f"{tool}={file}"]
     words += ["--output", str(report)]
     began = time.perf_counter()
-    progress = _on_a_terminal(words)
+    progress, peak = _on_a_terminal(words)
     seconds = time.perf_counter() - began
-    # Linux counts in KiB; of the children that have ended this is the largest, and the only one.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    peak = used.ru_maxrss // 1024
     return Measured(
         rows=made.rows,
         jobs=made.jobs,
@@ -90,8 +92,11 @@ def measure(folder: Path, jobs: int, form: str, accounting: str) -> Measured:
     )
 
 
-def _on_a_terminal(words: list[str]) -> int:
-    """Run the command with a terminal to show its progress on; count what it wrote there."""
+def _on_a_terminal(words: list[str]) -> tuple[int, int]:
+    """Run the command with a terminal to show its progress on.
+
+    The answer is how many bytes it wrote there, and the most memory that it took, in MiB.
+    """
     ours, theirs = pty.openpty()
     written: list[int] = []
 
@@ -104,20 +109,34 @@ def _on_a_terminal(words: list[str]) -> int:
 
     reader = threading.Thread(target=drain, daemon=True)
     reader.start()
+    peak = 0
     try:
-        subprocess.run(
-            [*PROGRAM, *words],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=theirs,
-            check=True,
-            timeout=SECONDS_MAX,
+        running = subprocess.Popen(
+            [*PROGRAM, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=theirs
         )
+        until = time.monotonic() + SECONDS_MAX
+        while running.poll() is None and time.monotonic() < until:
+            peak = max(peak, _memory(running.pid))
+            time.sleep(LOOK_SECONDS)
+        running.kill()
+        if code := running.wait():
+            raise click.ClickException(f"the audit ended with {code}")
     finally:
         os.close(theirs)
         reader.join(timeout=5)
         os.close(ours)
-    return sum(written)
+    return sum(written), peak // 2**20
+
+
+def _memory(pid: int) -> int:
+    """The bytes of memory of a process and its children, what they share counted once."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_full_info().pss
+    return total
 
 
 if __name__ == "__main__":
