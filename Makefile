@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test format bench clean
+.PHONY: help run test coverage format bench clean
 
 help:  ## list what there is to do
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: $(VENV)/.dev  ## every check: ruff, mypy, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+coverage: $(VENV)/.dev  ## the tests once more, and which branches of lifecycle/ they never take
 	$(BIN)/pytest --cov -n 2 --dist loadfile $(ARGS)
 
 format: $(VENV)/.dev  ## set the code in the house's form

@@ -288,8 +288,9 @@ class Journal:
                     looked = monotonic()
                     self._look_after()
             except StorageUnavailable as refusal:
+                left = batch if self._trouble else self._without_lookers(batch)
                 self._trouble = refusal.detail
-                self._hand_back([(one, [_again(refusal) for _ in one.asks]) for one in batch])
+                self._hand_back([(one, [_again(refusal) for _ in one.asks]) for one in left])
             except Exception as fault:  # nobody who asked may be left waiting
                 log.exception("fault", asks=sum(len(one.asks) for one in batch))
                 self._trouble = f"a fault of ours: {type(fault).__name__}"
@@ -306,6 +307,17 @@ class Journal:
         for one in batch:
             (looking if all(_only_looks(ask) for ask in one.asks) else writing).append(one)
         return [part for part in (looking, writing) if part]
+
+    def _without_lookers(self, batch: list[Waiting]) -> list[Waiting]:
+        """Answer what only looks, where nothing could be written; what is left of the batch."""
+        looking = [one for one in batch if all(_only_looks(ask) for ask in one.asks)]
+        if not looking or len(looking) == len(batch):
+            return batch
+        try:
+            self._settle(looking)
+        except StorageUnavailable:
+            return batch
+        return [one for one in batch if not all(_only_looks(ask) for ask in one.asks)]
 
     def _look_after(self) -> None:
         """Follow the log; where it could not be used, find out whether it can be written again."""

@@ -15,7 +15,7 @@ import pytest
 from tests.api.walk import ASKERS, SECRETS, walk
 from tests.running import Service, issue_key, running_service
 
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "40")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "25")
 SECONDS_MAX = 540
 WHO = ("crm", "staff")
 
