@@ -27,7 +27,7 @@ def message(spoken: Connector, **said: Any) -> Message:
     """Understand a message that names a record."""
     content = "{" + ", ".join(f'"{name}": {value}' for name, value in said.items()) + "}"
     given = {"headers": [], "query": [], "received_at": utc_now()}
-    (one,) = understand(spoken, body=content.encode(), **given).messages  # type: ignore[arg-type]
+    (one,) = understand(spoken, body=content.encode(), **given).messages  # type: ignore[arg-type]  # the rest, by name
     assert one.needs_fetch
     return one
 

@@ -102,7 +102,7 @@ def started(
             server = stack.enter_context(noop(folder, 0))
             body = {"transition": "x", "reason": "x" * 300}
             plain = request("POST", "/v1/jobs/J-1/transitions", body)
-            yield name, (server, lambda plain=plain: plain)  # type: ignore[misc]
+            yield name, (server, lambda plain=plain: plain)  # type: ignore[misc]  # mypy does not infer a lambda with a default
             continue
         database = f"sqlite:///{folder}/log.db"
         if name == "postgres":

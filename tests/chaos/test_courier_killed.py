@@ -104,7 +104,7 @@ def work(books: Carrying) -> None:
 
 def test_a_worker_killed_at_random_loses_nothing(new_database: NewDatabase, tmp_path: Path) -> None:
     """While jobs move: each notice ends once, the tool sees each that was told, in order."""
-    chance = Random(20)  # noqa: S311
+    chance = Random(20)  # noqa: S311 - kills need no secret chance
     with (
         fake_tools() as (tool,),
         carrying(new_database(), {}) as books,
@@ -114,7 +114,7 @@ def test_a_worker_killed_at_random_loses_nothing(new_database: NewDatabase, tmp_
         one.start()
         working.start()
         for kill in range(KILLS):
-            books.until(lambda kill=kill: len(tool.posts) > kill * 8, "it is at work")  # type: ignore[misc]
+            books.until(lambda kill=kill: len(tool.posts) > kill * 8, "it is at work")  # type: ignore[misc]  # mypy does not infer a lambda with a default
             time.sleep(chance.random())
             one.kill()
             one.start()

@@ -94,5 +94,5 @@ def test_what_came_is_for_who_asks_only(new_database: NewDatabase) -> None:
         put(journal, record())
         assert journal.mapper.raw(stored) == b'{"id": 9}'
         journal.answer_now(ask(Open(references={"projects": ("9",)})))
-        assert journal.known_now(STREAM).state.outcome == "early"  # type: ignore[union-attr]
+        assert journal.known_now(STREAM).state.outcome == "early"  # type: ignore[union-attr]  # a message, as it was asked for
         assert journal.mapper.raw(stored) is None

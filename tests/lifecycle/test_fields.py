@@ -357,7 +357,7 @@ class TestMoney:
         with pytest.raises(OtherCurrency):
             money("1.00 USD") + money("1.00 EUR")
         with pytest.raises(TypeError, match="cannot be multiplied or divided by '2'"):
-            money("1.00 USD") * "2"  # type: ignore[operator]
+            money("1.00 USD") * "2"  # type: ignore[operator]  # just what is tried
 
     def test_nothing_owed_is_false(self) -> None:
         """Money alone in a condition asks whether there is any."""
@@ -399,7 +399,7 @@ class TestDate:
         """Dates are ordered as days, and with a day written as text."""
         mine = comparable("date", left.isoformat())
         for other in (Day(right), right.isoformat()):
-            assert (mine < other) == (left < right)  # type: ignore[operator]
+            assert (mine < other) == (left < right)  # type: ignore[operator]  # just what is tried
             assert (mine == other) == (left == right)
 
     @pytest.mark.parametrize("other", ["soon", "2026-02-30", 5, None, Instant(datetime.now(UTC))])
@@ -457,7 +457,7 @@ class TestDatetime:
         assert instant(timestamp(left)) == left
         mine = comparable("datetime", written)
         for other in (Instant(right), right.isoformat()):
-            assert (mine < other) == (left < right)  # type: ignore[operator]
+            assert (mine < other) == (left < right)  # type: ignore[operator]  # just what is tried
             assert (mine == other) == (left == right)
 
     @pytest.mark.parametrize("other", ["2026-05-04", 5, Day(date(2026, 5, 4))])

@@ -119,7 +119,7 @@ class Carrying:
                 courier = Courier(
                     self.journal, book, self.routes, poster=theirs,
                     environment=self.environment,
-                    teller=teller(theirs) if teller else None, chance=Random(1),  # noqa: S311
+                    teller=teller(theirs) if teller else None, chance=Random(1),  # noqa: S311 - jitter needs no secret chance
                 )  # fmt: skip
                 asyncio.run(courier.run(self._stop))
 

@@ -241,8 +241,8 @@ def test_an_address_that_cannot_be_read_is_not_repeated() -> None:
 )
 def test_a_password_goes_over_no_line_that_others_can_read(
     peer: str,
-    encrypted: bool,  # noqa: FBT001
-    may: bool,  # noqa: FBT001
+    encrypted: bool,  # noqa: FBT001 - pytest names what it passes
+    may: bool,  # noqa: FBT001 - pytest names what it passes
 ) -> None:
     """Only by TLS, or on the very machine."""
     assert may_log_in(peer, encrypted=encrypted) is may

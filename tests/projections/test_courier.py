@@ -400,7 +400,7 @@ def test_a_dead_tool_is_said_once_and_costs_no_attempts(books: Carrying, tool: F
     books.until(lambda: opened(books) == 1, "the breaker has opened")
     for times in range(2, 14):
         books.later(minutes=6)
-        books.until(lambda times=times: opened(books) == times, "it was tried")  # type: ignore[misc]
+        books.until(lambda times=times: opened(books) == times, "it was tried")  # type: ignore[misc]  # mypy does not infer a lambda with a default
     rows = books.book.notices([one.id for one in books.due("accounting")])
     assert all(row.attempts <= 2 for row in rows)
     assert incidents(books) == ["FlowFailing"]

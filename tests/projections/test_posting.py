@@ -69,7 +69,7 @@ def posted(url: str, poster: Poster | None = None) -> Answered:
 
 @pytest.mark.parametrize(
     "address",
-    ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"],  # noqa: S104
+    ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"],  # noqa: S104 - an address to refuse
 )
 def test_addresses_that_no_tool_has_are_not_called(address: str) -> None:
     """Where clouds keep their secrets, for one; nothing is sent."""
