@@ -14,7 +14,8 @@ from api.door import Answer, Headers, Keeper, Visit, told
 from api.problems import MalformedRequest
 from lifecycle.asks import Answer as Settled
 from lifecycle.asks import Ask, Look, LookUp, Request, Taken
-from lifecycle.case import Case, Change, Open, evolve
+from lifecycle.case import Case, evolve
+from lifecycle.changes import Change, Open
 from lifecycle.drift import Resolve
 from lifecycle.events import Asker, Entry
 from lifecycle.fields import NotThat, instant

@@ -14,7 +14,8 @@ from api.door import Answer, Keeper, Operation, Visit
 from api.keys import identify
 from api.problems import MalformedRequest, MethodNotAllowed
 from lifecycle.asks import Look
-from lifecycle.case import Case, Correct, Erase, Open
+from lifecycle.case import Case
+from lifecycle.changes import Correct, Erase, Open
 from lifecycle.events import CaseEvent
 from lifecycle.fields import is_case_id, new_case_id
 from lifecycle.refusals import (

@@ -7,7 +7,7 @@ from api.asking import REASON_MAX, FieldValues, ask, show
 from api.door import Answer, Keeper, Operation, Visit
 from api.keys import identify
 from api.problems import MalformedRequest
-from lifecycle.case import SetFields
+from lifecycle.changes import SetFields
 from lifecycle.refusals import InvalidFields, NotTheOwner, ReasonRequired
 from projections.views import CaseView
 

@@ -24,7 +24,7 @@ from api.door import BODY_BYTES_MAX, Keeper, json_of
 from api.problems import JSON, BodyTooLarge, InternalFault, MalformedRequest, body_of
 from api.transitions import TransitionBody
 from lifecycle.asks import Answer, Ask, Request
-from lifecycle.case import Move, Open
+from lifecycle.changes import Move, Open
 from lifecycle.events import Answered, Asker
 from lifecycle.fields import is_case_id, new_case_id
 from lifecycle.journal import IMPORT_ASKS_MAX, Outcome, Record

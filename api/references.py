@@ -7,7 +7,7 @@ from api.cases import Ref
 from api.door import Answer, Keeper, Operation, Visit
 from api.keys import identify
 from api.problems import MalformedRequest
-from lifecycle.case import ReleaseReference, TakeReference
+from lifecycle.changes import ReleaseReference, TakeReference
 from lifecycle.refusals import (
     NotTheOwner,
     ReasonRequired,

@@ -17,7 +17,8 @@ from api.asking import (
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify
 from lifecycle.asks import Look
-from lifecycle.case import Move, OpenTransition
+from lifecycle.changes import Move
+from lifecycle.moves import OpenTransition
 from lifecycle.refusals import (
     ConditionNotMet,
     FieldsMissing,

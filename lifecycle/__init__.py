@@ -8,7 +8,9 @@
 - `chart` says what a transition leads to, `ownership` who may do it, `vocabulary` what each tool
   calls a state.
 - `model` is one adopted declaration with all that is derived from it.
-- `case` is one job or client: deciding, purely, and evolving.
+- `case` is one job or client, and how it evolves; `references` are the tools' own ids of it,
+  `values` what somebody gives for its fields, `moves` what is open to it. `changes` is what can be
+  asked of it, and decides: purely, events or a no.
 - `mirror` is what one tool says of a case and was told, `reports` what a report means: its outcome;
   `notices` is what a change makes due to which tool.
 - `drift` is where a tool and the shared state differ, and how that ends.

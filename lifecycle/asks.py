@@ -10,12 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lifecycle import drift
-from lifecycle.case import (
-    Case,
-    Change,
-    Open,
-    TakeReference,
-)
+from lifecycle.case import Case
+from lifecycle.changes import Change, Open, TakeReference
 from lifecycle.drift import Resolve
 from lifecycle.events import (
     Answered,

@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lifecycle import case as cases
-from lifecycle.case import Case, SetFields, normalised
+from lifecycle import changes
+from lifecycle.case import Case
+from lifecycle.changes import SetFields
 from lifecycle.events import (
     Asker,
     CaseEvent,
@@ -31,6 +32,7 @@ from lifecycle.model import Lifecycle
 from lifecycle.notices import tell_again, tell_value
 from lifecycle.reports import Hearing, Outcome, Report, walk_as_steward
 from lifecycle.streams import short_id
+from lifecycle.values import normalised
 
 ROUNDS_AN_HOUR_MAX: Final = 3
 """How often a tool is told again of one field, before that is a fight."""
@@ -326,7 +328,7 @@ def accepted(
     """What makes true what the tool shows, as the steward, conditions and all; or a `Refusal`."""
     if (what.tool, field) not in lifecycle.vocabulary.named:
         ask = SetFields(fields={field: drift.value}, reason=what.reason)
-        events: Sequence[CaseEvent] = cases.change(case, ask, by, lifecycle, now)
+        events: Sequence[CaseEvent] = changes.change(case, ask, by, lifecycle, now)
     else:
         events = walk_as_steward(
             what.tool, field, drift.reported, case, by, what.reason, lifecycle, now

@@ -26,7 +26,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lifecycle.asks import Answer, Ask, Causing, Look, LookUp, Settled, Taken, record, streams_of
-from lifecycle.case import Case, Erase, Move, Open, SetFields
+from lifecycle.case import Case
+from lifecycle.changes import Erase, Move, Open, SetFields
 from lifecycle.events import Event
 from lifecycle.known import NOTHING, Known
 from lifecycle.log import TAIL_MAX, Batch, Recorder

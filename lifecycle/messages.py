@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lifecycle import case as cases
 from lifecycle.case import Case
 from lifecycle.events import (
     ClaimEnded,
@@ -33,6 +32,7 @@ from lifecycle.streams import (
     mirror_stream,
     reference_stream,
 )
+from lifecycle.values import cases_named
 
 NOT_FETCHED: Final = "not-fetched"
 """Why a message is parked whose record could not be had yet."""
@@ -268,5 +268,5 @@ def case_meant(ledger: Ledger, report: Report, lifecycle: Lifecycle, case_id: st
 
 def absent_of(ledger: Ledger, fields: Mapping[str, Any], lifecycle: Lifecycle) -> list[str]:
     """The cases that these fields name, and that nobody opened."""
-    named = cases.cases_named(fields, lifecycle)
+    named = cases_named(fields, lifecycle)
     return [case for case in named.values() if ledger.state(f"case:{case}") is None]

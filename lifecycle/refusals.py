@@ -21,6 +21,7 @@ may not be; a `BadDefinition`, the deployer wrote what cannot be; an `AssertionE
 The door (HTTP) adds its own leaves; how each becomes a status stands in one table there.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
@@ -252,3 +253,13 @@ class BadDefinition(Exception):
         """Carry every problem found, in the order of the files."""
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a row, as a detail shows them."""
+    return ", ".join(names) or "nobody"
+
+
+def quoted(text: str) -> str:
+    """What somebody sent, safe to show: short, with control characters escaped."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")  # noqa: PLR2004 - what fits into a sentence

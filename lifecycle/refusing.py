@@ -6,11 +6,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from lifecycle.asks import Ask, Causing, Request, Settled
-from lifecycle.case import (
-    Case,
-    Move,
-    SetFields,
-)
+from lifecycle.case import Case
+from lifecycle.changes import Move, SetFields
 from lifecycle.events import (
     Answered,
     Refused,

@@ -12,14 +12,17 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lifecycle import case as cases
-from lifecycle.case import Case, Move, Open, SetFields, automatic, normalised
+from lifecycle import changes
+from lifecycle.case import Case, evolved
+from lifecycle.changes import Move, Open, SetFields, automatic
 from lifecycle.chart import Configuration
 from lifecycle.declaration import Ignore, seconds
 from lifecycle.events import Asker, CaseEvent, Value
 from lifecycle.mirror import Claim, Mirror
 from lifecycle.model import Lifecycle
+from lifecycle.moves import steps
 from lifecycle.refusals import TransitionNotOpen
+from lifecycle.values import normalised
 from lifecycle.vocabulary import StatusField
 
 AHEAD_MAX: Final = timedelta(minutes=5)
@@ -202,7 +205,7 @@ def walk_as_steward(
     events = list[CaseEvent]()
     for name, _ in path:
         ask = Move(transition=name, reason=reason)
-        events += cases.make_transition(cases.evolved(case, events), ask, by, lifecycle, now)
+        events += changes.make_transition(evolved(case, events), ask, by, lifecycle, now)
     return (*events, *automatic(case, events, by, lifecycle, now))
 
 
@@ -227,7 +230,7 @@ def _of_nobody(
     key = f"{report.tool}:{report.kind}" if report.kind else report.tool
     ask = Open(fields=sifted.taken, references={key: (report.ref,)}, occurred_at=at)
     tool = Asker(tool=report.tool)
-    opened = cases.open_case(hearing.new_id, ask, tool, lifecycle, hearing.now, hearing.absent)
+    opened = changes.open_case(hearing.new_id, ask, tool, lifecycle, hearing.now, hearing.absent)
     events = _signed(opened, hearing)
     return replace(parked, name="applied", events=events, **sifted.told)
 
@@ -386,7 +389,7 @@ def _chain(
         found: dict[tuple[str, ...], Path] = {}
         for path in waiting:
             at = replace(case, states=path[-1][1]) if path else case
-            for name, to in cases.steps(at, tool, facts, lifecycle):
+            for name, to in steps(at, tool, facts, lifecycle):
                 longer = (*path, (name, to))
                 if name == named or (named is None and word in vocabulary.words(field, to)):
                     found.setdefault(vocabulary.entries_for(field, to), longer)
@@ -515,7 +518,7 @@ def _with_fields(
         return said
     tool = Asker(tool=report.tool)
     ask = SetFields(fields=sifted.taken, occurred_at=said.at)
-    events = cases.change(case, ask, tool, lifecycle, hearing.now, hearing.absent)
+    events = changes.change(case, ask, tool, lifecycle, hearing.now, hearing.absent)
     return replace(said, events=_signed(events, hearing), **sifted.told)
 
 
@@ -532,8 +535,8 @@ def _walk(
     asker, events = Asker(tool=tool), list[CaseEvent]()
     for index, (name, to) in enumerate(path):
         ask = Move(transition=name, fields={} if index else fields, occurred_at=at)
-        (event,) = cases.make_transition(
-            cases.evolved(case, events), ask, asker, lifecycle, hearing.now, hearing.absent
+        (event,) = changes.make_transition(
+            evolved(case, events), ask, asker, lifecycle, hearing.now, hearing.absent
         )
         assert event.to == to, (case.id, name, event.to, to)
         events.append(event)

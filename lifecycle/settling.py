@@ -9,11 +9,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from lifecycle import case as cases
-from lifecycle import drift
+from lifecycle import changes, drift
 from lifecycle.asks import Answer, Ask, Causing, Look, LookUp, Settled, Taken
-from lifecycle.case import (
-    Case,
+from lifecycle.case import Case
+from lifecycle.changes import (
     Change,
     Correct,
     Erase,
@@ -22,7 +21,6 @@ from lifecycle.case import (
     ReleaseReference,
     SetFields,
     TakeReference,
-    reference_key,
 )
 from lifecycle.drift import Resolve
 from lifecycle.events import (
@@ -42,6 +40,7 @@ from lifecycle.messages import Complete, Hear, Message, Retry, addressed, case_m
 from lifecycle.mirror import SILENT, Mirror
 from lifecycle.model import Lifecycle
 from lifecycle.notices import Effect, due
+from lifecycle.references import reference_key
 from lifecycle.refusals import (
     CaseExists,
     DefinitionNotAdopted,
@@ -69,6 +68,7 @@ from lifecycle.streams import (
     request_stream,
     tool_of,
 )
+from lifecycle.values import cases_named
 
 
 def settle(ask: Ask, memory: Memory, lifecycles: Mapping[str, Lifecycle], now: datetime) -> Settled:
@@ -228,12 +228,12 @@ def _case_meant(what: LookUp, memory: Memory, lifecycle: Lifecycle) -> Case:
 def _open(ask: Ask, what: Open, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Settled:
     _adopted(lifecycle, memory)
     stream = case_stream(ask.collection, ask.id)
-    cases.check_named(what, lifecycle)
+    changes.check_named(what, lifecycle)
     if memory[stream].version:
         raise CaseExists(f"{ask.collection} has a case {ask.id!r} already", id=ask.id)
     held = _references_free(what.references, ask, memory, lifecycle)
     absent = _absent(what.fields, memory, lifecycle)
-    events = cases.open_case(ask.id, what, ask.asker, lifecycle, now, absent)
+    events = changes.open_case(ask.id, what, ask.asker, lifecycle, now, absent)
     whose = f"{ask.collection}/{ask.id}"
     beside = [(one, ReferenceHeld(recorded_at=now, by=ask.asker, case=whose)) for one in held]
     return _caused(ask, stream, events, beside, memory, lifecycle, now)
@@ -245,13 +245,13 @@ def _change(
     _adopted(lifecycle, memory)
     _not_ahead(case, lifecycle)
     stream = case_stream(ask.collection, ask.id)
-    cases.check_version(case, what, ask.versions, lifecycle)
+    changes.check_version(case, what, ask.versions, lifecycle)
     if isinstance(what, TakeReference) and not isinstance(what, ReleaseReference):
         taken = {reference_key(what.tool, what.kind, lifecycle): (what.ref,)}
         _references_free(taken, ask, memory, lifecycle)
     fields = what.fields if isinstance(what, Move | SetFields) else {}
     absent = _absent(fields, memory, lifecycle)
-    events = cases.change(case, what, ask.asker, lifecycle, now, absent)
+    events = changes.change(case, what, ask.asker, lifecycle, now, absent)
     beside = [_beside(ask, what, lifecycle, now)] if isinstance(what, TakeReference) else []
     return _caused(ask, stream, events, beside if events else [], memory, lifecycle, now)
 
@@ -526,5 +526,5 @@ def _references_free(
 
 def _absent(given: Mapping[str, object], memory: Memory, lifecycle: Lifecycle) -> list[str]:
     """The cases that these fields name, and that nobody opened."""
-    named = cases.cases_named(given, lifecycle)
+    named = cases_named(given, lifecycle)
     return [case for case in named.values() if not memory[f"case:{case}"].version]

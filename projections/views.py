@@ -8,9 +8,10 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lifecycle.case import Case, OpenTransition, open_transitions
+from lifecycle.case import Case
 from lifecycle.events import Value
 from lifecycle.model import Lifecycle
+from lifecycle.moves import OpenTransition, open_transitions
 from projections.timeline import stamp
 from projections.wording import REMEMBERED_MAX, mentions
 

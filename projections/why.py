@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from lifecycle.case import Case, OpenTransition
+from lifecycle.case import Case
 from lifecycle.drift import Standing, standing
 from lifecycle.events import (
     CarriedOver,
@@ -37,6 +37,7 @@ from lifecycle.events import (
 )
 from lifecycle.mirror import SILENT, Claim, Claims, Mirror, reflect, wait
 from lifecycle.model import Lifecycle
+from lifecycle.moves import OpenTransition
 from lifecycle.streams import message_id
 from projections.sentences import act, sentence
 from projections.timeline import EventView, settled, stamp, view

@@ -25,8 +25,8 @@ from api.pages.session import Form, Session, acting, saying, see_other, signed_i
 from api.problems import NotFound, status_of
 from lifecycle.asks import Answer as Settled
 from lifecycle.asks import Ask, Request, streams_of
-from lifecycle.case import (
-    Case,
+from lifecycle.case import Case
+from lifecycle.changes import (
     Change,
     Correct,
     Erase,

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from lifecycle.case import Case, OpenTransition
+from lifecycle.case import Case
 from lifecycle.model import Lifecycle
+from lifecycle.moves import OpenTransition
 from projections.why import once
 from projections.wording import (
     all_of,

@@ -8,9 +8,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from lifecycle.case import Case, OpenTransition
+from lifecycle.case import Case
 from lifecycle.events import ERASED, Value
 from lifecycle.model import Lifecycle
+from lifecycle.moves import OpenTransition
 from projections.views import CaseView, Overdue, case_view
 from projections.wording import label, noun, spaced, tool_title
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from msgspec import Struct
 
 from lifecycle.asks import Answer, Ask
-from lifecycle.case import Case, Erase
+from lifecycle.case import Case
+from lifecycle.changes import Erase
 from lifecycle.declaration import Flow
 from lifecycle.events import (
     CaseEvent,

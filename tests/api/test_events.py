@@ -18,8 +18,8 @@ from api.door import Keeper
 from api.events import stream_events
 from api.keys import issue
 from lifecycle.asks import Ask
-from lifecycle.case import Open
 from lifecycle.catalogue import Catalogue
+from lifecycle.changes import Open
 from projections.live import LISTENERS_MAX
 from tests.databases import NewDatabase
 from tests.lifecycle.given import tell

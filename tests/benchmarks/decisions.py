@@ -6,7 +6,8 @@ Run it with `python -m tests.benchmarks.decisions`. A remembered decision is to 
 from collections.abc import Callable
 from timeit import repeat
 
-from lifecycle.case import Case, Move, Open, make_transition
+from lifecycle.case import Case
+from lifecycle.changes import Move, Open, make_transition
 from lifecycle.model import Lifecycle
 from tests.lifecycle.given import CONFIRMED, MORNING, STAFF, Did, asker, given, shipped
 

@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 from lifecycle.asks import Answer, Ask, Request, Settled
-from lifecycle.case import Case, Change, Correct, Erase, Move, Open, SetFields
+from lifecycle.case import Case
+from lifecycle.changes import Change, Correct, Erase, Move, Open, SetFields
 from lifecycle.checks import Source, check
 from lifecycle.definition import read
 from lifecycle.events import (

@@ -7,7 +7,8 @@ import pytest
 
 from lifecycle.adoption import NAMED_MAX, adopt, plan
 from lifecycle.asks import Look
-from lifecycle.case import Case, Open
+from lifecycle.case import Case
+from lifecycle.changes import Open
 from lifecycle.events import CarriedOver, DefinitionAdopted
 from lifecycle.journal import Journal
 from lifecycle.refusals import BadDefinition, DefinitionNotAdopted, TransitionNotOpen

@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from lifecycle.asks import Causing, Taken
-from lifecycle.case import Open
+from lifecycle.changes import Open
 from lifecycle.drift import after_telling
 from lifecycle.events import Asker, NoticeDelivered, NoticeDue, TransitionMade
 from lifecycle.messages import Hear

@@ -7,7 +7,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lifecycle.asks import Look, LookUp
-from lifecycle.case import Case, Move, Open, ReleaseReference, TakeReference, references_of
+from lifecycle.case import Case
+from lifecycle.changes import Move, Open, ReleaseReference, TakeReference
 from lifecycle.events import (
     Answered,
     Asker,
@@ -23,6 +24,7 @@ from lifecycle.events import (
     TransitionMade,
 )
 from lifecycle.known import Known, learn
+from lifecycle.references import references_of
 from lifecycle.refusals import (
     CaseExists,
     ConditionNotMet,

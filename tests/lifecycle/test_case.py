@@ -8,7 +8,7 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from lifecycle.case import Open, open_transitions
+from lifecycle.changes import Open
 from lifecycle.events import (
     ERASED,
     CaseAdopted,
@@ -19,6 +19,7 @@ from lifecycle.events import (
     TransitionMade,
 )
 from lifecycle.model import Lifecycle
+from lifecycle.moves import open_transitions
 from lifecycle.refusals import (
     ConditionNotMet,
     FieldsMissing,

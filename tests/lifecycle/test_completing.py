@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lifecycle.asks import Ask, Taken
-from lifecycle.case import Open
+from lifecycle.changes import Open
 from lifecycle.events import Asker, Heard
 from lifecycle.journal import Journal
 from lifecycle.messages import Complete, Hear, Retry, Waiting

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lifecycle.asks import Causing, record
-from lifecycle.case import Open
+from lifecycle.changes import Open
 from lifecycle.drift import Resolve, standing
 from lifecycle.events import (
     Asker,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.asks import Answer, Ask, Look, LookUp, Request
-from lifecycle.case import Open, ReleaseReference, SetFields, TakeReference
+from lifecycle.changes import Open, ReleaseReference, SetFields, TakeReference
 from lifecycle.events import ERASED, Asker, Event, KeyIssued, KeyRevoked, Refused
 from lifecycle.journal import (
     BATCH_ASKS_MAX,

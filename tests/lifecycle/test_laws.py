@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.case import Case, Move, Open, TakeReference, open_transitions
+from lifecycle.case import Case
+from lifecycle.changes import Move, Open, TakeReference
 from lifecycle.declaration import Declaration
 from lifecycle.events import Entry
 from lifecycle.known import NOTHING, Known, learn
 from lifecycle.mapper import EntryMapper
 from lifecycle.model import Lifecycle
+from lifecycle.moves import open_transitions
 from lifecycle.refusals import Refusal, TransitionNotOpen, UnknownTransition
 from lifecycle.vault import Vault
 from tests.lifecycle.charts import declarations

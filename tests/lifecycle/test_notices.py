@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from lifecycle.case import Open
+from lifecycle.changes import Open
 from lifecycle.events import (
     ERASED,
     Asker,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.asks import Look
-from lifecycle.case import Open
+from lifecycle.changes import Open
 from lifecycle.journal import Journal
 from lifecycle.log import BadDatabase
 from lifecycle.opening import open_journal

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from lifecycle.asks import Ask, Taken
-from lifecycle.case import Case, TakeReference
+from lifecycle.case import Case
+from lifecycle.changes import TakeReference
 from lifecycle.chart import Chart, Configuration
 from lifecycle.connectors import Connector
 from lifecycle.declaration import Declaration

@@ -8,7 +8,7 @@ from eventsourcing.persistence import Notification
 
 from lifecycle import hearing
 from lifecycle.asks import Taken
-from lifecycle.case import TakeReference
+from lifecycle.changes import TakeReference
 from lifecycle.events import (
     ERASED,
     ClaimEnded,

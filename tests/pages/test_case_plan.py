@@ -6,7 +6,7 @@ from api.pages.changes import Change, changes
 from api.pages.lifecycle import versions
 from api.pages.plan import Plan, plan
 from lifecycle.asks import Ask
-from lifecycle.case import Open
+from lifecycle.changes import Open
 from lifecycle.events import Asker, DefinitionAdopted
 from lifecycle.refusals import FieldsMissing
 from tests.lifecycle.given import DEFINITIONS, MORNING, Given, correct, erase, move, shipped, tell

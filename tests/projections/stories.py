@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from lifecycle import case as cases
-from lifecycle.case import Case, Change, Move, Open, SetFields
+from lifecycle import changes
+from lifecycle.case import Case, evolve
+from lifecycle.changes import Change, Move, Open, SetFields
 from lifecycle.definition import read
 from lifecycle.events import (
     Asker,
@@ -69,13 +70,13 @@ class Story:
         """Open the case, or adopt it."""
         asker = STEWARD if by == "staff" else Asker(tool=by, key="k2")
         ask = Open(**members)  # type: ignore[arg-type]  # checked when it is built
-        return self._recorded(cases.open_case(self.id, ask, asker, self.lifecycle, self.now))
+        return self._recorded(changes.open_case(self.id, ask, asker, self.lifecycle, self.now))
 
     def then(self, by: str, what: Change) -> "Story":
         """Make the change; a refusal is recorded beside the case, as often as it is asked."""
         asker = STEWARD if by == "staff" else Asker(tool=by, key="k2")
         try:
-            return self._recorded(cases.change(self.case, what, asker, self.lifecycle, self.now))
+            return self._recorded(changes.change(self.case, what, asker, self.lifecycle, self.now))
         except Refusal as refusal:
             return self._refused(asker, what, refusal)
 
@@ -94,7 +95,7 @@ class Story:
             stream = f"case:{self.lifecycle.collection}/{self.id}"
             entry = Entry(stream, version, event, len(self.entries) + 1)
             self.entries.append(entry)
-            self.begun = cases.evolve(self.begun, entry)
+            self.begun = evolve(self.begun, entry)
         self.now += timedelta(hours=1)
         return self
 
@@ -147,12 +148,12 @@ def whole_job() -> Story:
         .makes("projects", "schedule", scheduled_for="2026-05-11")
         .makes("projects", "unschedule")
         .makes("staff", "schedule")
-        .then("accounting", cases.TakeReference(tool="accounting", ref="130", kind="invoice"))
+        .then("accounting", changes.TakeReference(tool="accounting", ref="130", kind="invoice"))
         .then("staff", SetFields(fields={"scope": None}, reason="to be measured"))
-        .then("staff", cases.Correct(state="completed", reason="the crew is home"))
+        .then("staff", changes.Correct(state="completed", reason="the crew is home"))
         .makes("accounting", "invoice", invoice_no="INV-7")
-        .then("accounting", cases.ReleaseReference(tool="accounting", ref="130", kind="invoice"))
-        .then("staff", cases.Erase(reason="the customer asked"))
+        .then("accounting", changes.ReleaseReference(tool="accounting", ref="130", kind="invoice"))
+        .then("staff", changes.Erase(reason="the customer asked"))
     )
 
 
@@ -162,7 +163,7 @@ def every_configuration() -> Iterator[Story]:
         opener = lifecycle.ownership.openers(lifecycle.chart.initial)[0]
         for states in sorted(lifecycle.chart.configurations):
             story = Story(lifecycle, "C-1").opened(opener)
-            correction = cases.Correct(state="+".join(states), reason="for the sake of argument")
+            correction = changes.Correct(state="+".join(states), reason="for the sake of argument")
             yield story.then("staff", correction)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.case import Correct, Move
+from lifecycle.changes import Correct, Move
 from projections.board import (
     HOLDERS_MAX,
     Board,

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lifecycle.case import Case, Correct, Erase, Move, SetFields, TakeReference
+from lifecycle.case import Case
+from lifecycle.changes import Correct, Erase, Move, SetFields, TakeReference
 from lifecycle.model import Lifecycle
 from projections import tables
 from projections.board import Board

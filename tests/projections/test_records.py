@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.verifying import verify
-from lifecycle.case import TakeReference
+from lifecycle.changes import TakeReference
 from lifecycle.drift import Resolve
 from lifecycle.mirror import Mirror
 from lifecycle.streams import mirror_stream

@@ -5,10 +5,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.case import Correct, OpenTransition, open_transitions
+from lifecycle.changes import Correct
 from lifecycle.declaration import Declaration
 from lifecycle.events import Value
 from lifecycle.model import Lifecycle
+from lifecycle.moves import OpenTransition, open_transitions
 from projections.views import case_view, due, overdue, tool_view, ways_out
 from tests.projections.stories import (
     MORNING,

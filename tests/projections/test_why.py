@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.case import Correct, Erase, open_transitions
+from lifecycle.changes import Correct, Erase
 from lifecycle.events import Value
 from lifecycle.model import Lifecycle
+from lifecycle.moves import open_transitions
 from projections.timeline import history
 from projections.views import case_view
 from projections.why import span, why

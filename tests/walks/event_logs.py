@@ -24,8 +24,9 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from lifecycle import case as cases
-from lifecycle.case import Case, Move, Open
+from lifecycle import changes
+from lifecycle.case import Case, evolve
+from lifecycle.changes import Move, Open
 from lifecycle.definition import read
 from lifecycle.events import Asker, CaseEvent, Entry
 from lifecycle.model import Lifecycle
@@ -339,7 +340,7 @@ def replay(lifecycle: Lifecycle, lines: Iterable[Line], now: datetime | None = N
             before = there.get(line.id)
             version = before.version + 1 if before else 1
             entry = Entry(f"case:{lifecycle.collection}/{line.id}", version, event)
-            there[line.id] = _case(cases.evolve(before, entry))
+            there[line.id] = _case(evolve(before, entry))
     return Told(there, number, tuple(refused))
 
 
@@ -349,9 +350,9 @@ def _decide(
     asker = Asker(tool=line.by)
     if line.do == "open" or case is None:
         opening = Open(fields=line.fields, occurred_at=line.occurred_at)
-        return cases.open_case(line.id, opening, asker, lifecycle, now)
+        return changes.open_case(line.id, opening, asker, lifecycle, now)
     move = Move(transition=line.transition, fields=line.fields, occurred_at=line.occurred_at)
-    return cases.change(case, move, asker, lifecycle, now)
+    return changes.change(case, move, asker, lifecycle, now)
 
 
 def _case(case: Case | None) -> Case:

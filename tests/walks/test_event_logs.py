@@ -9,7 +9,7 @@ from functools import cache
 import msgspec
 import pytest
 
-from lifecycle.case import Open
+from lifecycle.changes import Open
 from lifecycle.refusals import ConditionNotMet, NotTheOwner, TransitionNotOpen
 from tests.lifecycle.given import Did, Given, given, move, shipped
 from tests.running import Service

@@ -1,0 +1,180 @@
+"""The moves that are open to a case: where each leads, whose it is, and what stands in its way."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from lifecycle.case import Case
+from lifecycle.chart import Configuration, Lead
+from lifecycle.comparable import comparable
+from lifecycle.events import ERASED, Asker, Condition, Value
+from lifecycle.model import Lifecycle
+from lifecycle.refusals import ConditionNotMet, FieldsMissing, NotTheOwner, listed
+
+
+class OpenTransition(Struct, frozen=True):
+    """A transition that leads out of where the case is."""
+
+    name: str
+    to: str
+    by: tuple[str, ...]
+    requires: tuple[str, ...]
+    blocked: str | None
+    """What stands in its way, were its maker to ask now without further facts."""
+
+
+def open_transitions(case: Case, lifecycle: Lifecycle) -> list[OpenTransition]:
+    """Every transition that is open now, one a name: the one that would be taken."""
+    chart, names = lifecycle.chart, dict[str, None]()
+    for index in chart.open_rows(case.states):
+        names[chart.rows[index].name] = None
+    return [_open_transition(case, name, lifecycle) for name in names]
+
+
+def steps(
+    case: Case, tool: str | None, known: Mapping[str, Value], lifecycle: Lifecycle
+) -> Iterator[tuple[str, Configuration]]:
+    """Every transition that this tool could make now, knowing these facts, and where it leads.
+
+    Without a tool those that the steward could make.
+    """
+    chart = lifecycle.chart
+    for name in dict.fromkeys(chart.rows[row].name for row in chart.open_rows(case.states)):
+        lead, _ = lead_of(case, name, rows_named(case, name, lifecycle), known, lifecycle)
+        if (
+            lead is not None
+            and (tool is None or tool in lifecycle.ownership.makers[lead.row])
+            and not facts_missing(lead.row, known, lifecycle)
+        ):
+            yield name, lead.configuration
+
+
+def rows_named(case: Case, name: str, lifecycle: Lifecycle) -> list[int]:
+    """The rows of a transition that are open where the case stands, innermost first."""
+    chart = lifecycle.chart
+    return [row for row in chart.open_rows(case.states) if chart.rows[row].name == name]
+
+
+def lead_of(
+    case: Case, name: str, rows: Sequence[int], known: Mapping[str, Value], lifecycle: Lifecycle
+) -> tuple[Lead | None, dict[int, str | None]]:
+    """What the chart decides, and per row why its condition does not hold (None: it is false)."""
+    chart, holds, why = lifecycle.chart, dict[int, bool](), dict[int, str | None]()
+    for row in rows:
+        guard = chart.guards.get(row)
+        if guard is None:
+            continue
+        if any(known.get(field) is None for field in guard.fields):
+            holds[row], why[row] = False, None
+            continue
+        if erased := [field for field in guard.fields if _is_erased(field, known, lifecycle)]:
+            holds[row], why[row] = False, f"{listed(erased)} was erased"
+            continue
+        values = {
+            field: comparable(lifecycle.fields[field].type, known[field]) for field in guard.fields
+        }
+        verdict = guard.judge(values, chart.active(case.states))
+        told = lifecycle.personal.isdisjoint(guard.fields)  # a reason may quote the values
+        holds[row], why[row] = verdict.holds, verdict.why if told else None
+    return chart.lead(case.states, name, holds), why
+
+
+def check_maker(case: Case, row: int, asker: Asker, lifecycle: Lifecycle) -> None:
+    """Only its makers may make a transition, else `NotTheOwner`."""
+    makers = lifecycle.ownership.makers[row]
+    if asker.tool is None or asker.tool in makers:
+        return
+    declared = lifecycle.chart.rows[row]
+    whose = (
+        f"that is for {listed(makers)}"
+        if declared.makers
+        else f"{declared.to!r} belongs to {listed(makers)}"
+    )
+    raise NotTheOwner(
+        f"{asker.tool!r} may not {declared.name!r} {case.id}: {whose}",
+        transition=declared.name,
+        owner=makers[0] if makers else None,
+        owners=list(makers),
+    )
+
+
+def rule_of(row: int, asker: Asker, lifecycle: Lifecycle) -> str:
+    """The rule by which somebody may make a transition."""
+    declared = lifecycle.chart.rows[row]
+    if asker.staff:
+        return f"{asker.staff} acted as the steward"
+    if declared.makers:
+        return f"{declared.name!r} may be made by {listed(lifecycle.ownership.makers[row])}"
+    return f"{declared.to!r} belongs to {asker.tool}"
+
+
+def check_complete(case: Case, row: int, known: Mapping[str, Value], lifecycle: Lifecycle) -> None:
+    """What a transition needs is known, else `FieldsMissing`."""
+    if missing := facts_missing(row, known, lifecycle):
+        declared = lifecycle.chart.rows[row]
+        raise FieldsMissing(
+            f"cannot {declared.name!r} {case.id}: it needs {listed(missing)},"
+            " already known or in the same ask",
+            transition=declared.name,
+            missing=list(missing),
+        )
+
+
+def facts_missing(row: int, known: Mapping[str, Value], lifecycle: Lifecycle) -> tuple[str, ...]:
+    """The fields that a transition needs, itself or in its condition, and that are not set."""
+    guard = lifecycle.chart.guards.get(row)
+    needed = (*lifecycle.chart.rows[row].requires, *(guard.fields if guard else ()))
+    return tuple(name for name in dict.fromkeys(needed) if known.get(name) is None)
+
+
+def condition_of(row: int, known: Mapping[str, Value], lifecycle: Lifecycle) -> Condition | None:
+    """The condition that stands on a transition, with the values that it sees."""
+    guard = lifecycle.chart.guards.get(row)
+    if guard is None:
+        return None
+    values = {
+        name: "(personal)" if name in lifecycle.personal else known[name] for name in guard.fields
+    }
+    return Condition(guard.text, values)
+
+
+def not_met(
+    case: Case, row: int, condition: Condition | None, why: str | None, lifecycle: Lifecycle
+) -> ConditionNotMet:
+    """The refusal of a transition whose condition does not hold."""
+    assert condition is not None
+    declared = lifecycle.chart.rows[row]
+    seen = ", ".join(f"{name} is {value}" for name, value in condition.values.items())
+    reason = why or seen or f"state is {case.state}"
+    return ConditionNotMet(
+        f"cannot {declared.name!r} {case.id}: {condition.when} does not hold ({reason})",
+        transition=declared.name,
+        when=condition.when,
+        values=condition.values,
+    )
+
+
+def open_now(case: Case, lifecycle: Lifecycle) -> str:
+    """The transitions that are open, in words."""
+    rows = [f"{one.name} by {listed(one.by)}" for one in open_transitions(case, lifecycle)]
+    return f"open: {', '.join(rows)}" if rows else "nothing is open: it has ended"
+
+
+def _open_transition(case: Case, name: str, lifecycle: Lifecycle) -> OpenTransition:
+    rows = rows_named(case, name, lifecycle)
+    lead, verdicts = lead_of(case, name, rows, case.fields, lifecycle)
+    index = lead.row if lead else rows[0]
+    row = lifecycle.chart.rows[index]
+    blocked = None
+    if missing := facts_missing(index, case.fields, lifecycle):
+        blocked = f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+    elif lead is None:
+        blocked = f"{row.when} does not hold"
+        if why := verdicts[index]:
+            blocked += f": {why}"
+    makers = lifecycle.ownership.makers[index]
+    return OpenTransition(name, row.to, makers, row.requires, blocked)
+
+
+def _is_erased(field: str, known: Mapping[str, Value], lifecycle: Lifecycle) -> bool:
+    return known[field] == ERASED and field in lifecycle.personal
