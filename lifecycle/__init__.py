@@ -30,8 +30,9 @@
 Down to here nothing touches the world. Below:
 
 - `catalogue` reads the definitions folder, checks it whole and hands out one frozen `Catalogue`.
-- `log` is what both recorders promise, `sqlite` and `postgres` are the two; `vault` has the keys of
-  what may be erased; `mapper` carries entries between our events and the stored ones.
+- `log` is what both recorders promise, `sqlite` and `postgres` are the two, `connections` how
+  PostgreSQL is reached; `vault` has the keys of what may be erased; `mapper` carries entries
+  between our events and the stored ones.
 - `memory` is what this process knows of the log; `journal` takes asks in and makes events durable.
 - `opening` opens all of it; `adoption` decides which text of a definition rules.
 """

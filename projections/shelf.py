@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import psycopg
 import structlog
 
-from lifecycle.postgres import Lines
+from lifecycle.connections import Lines
 from lifecycle.refusals import StorageUnavailable
 from projections import tables
 from projections.store import PostgresSession, Session, SqliteSession

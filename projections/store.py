@@ -26,7 +26,7 @@ from psycopg.rows import tuple_row
 
 from lifecycle.log import BadDatabase
 from lifecycle.model import Lifecycle
-from lifecycle.postgres import TRANSACTION_TIMEOUT_SINCE, Line, Lines
+from lifecycle.connections import TRANSACTION_TIMEOUT_SINCE, Line, Lines
 from lifecycle.refusals import StorageUnavailable
 from projections import tables
 
