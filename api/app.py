@@ -47,6 +47,7 @@ from api.pages import messages as messages_page
 from api.pages import notices as notices_page
 from api.pages.problems import page_routes, templates
 from api.problems import InternalFault, MethodNotAllowed, NotFound
+from api.releasing import release_all
 from lifecycle.refusals import Overloaded, Refusal
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -106,6 +107,7 @@ def application(keeper: Keeper) -> ASGIApp:
         exception_handlers={HTTPException: _problem, Exception: _problem},
         template_config=templates(),
         openapi_config=None,
+        logging_config=None,
         request_max_body_size=None,
     )
 
@@ -164,6 +166,7 @@ def _mounted(operation: Operation, keeper: Keeper) -> HTTPRouteHandler:
     """An operation as Litestar's routing knows it."""
     pattern = operation.path.split("/")
     of_cases = operation.path.startswith("/{collection}/")  # a page: anything could be meant
+    of_list = operation.path == "/{collection}"
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         assert _is_http(scope)
@@ -172,7 +175,8 @@ def _mounted(operation: Operation, keeper: Keeper) -> HTTPRouteHandler:
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
         # Litestar's routing takes `/v1//jobs/` for `/v1/jobs`; here an address has one spelling.
         parts = request.scope["raw_path"].decode("latin-1").split("/")
-        if not _matches(pattern, parts) or (of_cases and not _is_collection(parts[1], keeper)):
+        is_lost = of_cases or (of_list and not _wants_page(request))  # a page names the lists
+        if not _matches(pattern, parts) or (is_lost and not _is_collection(parts[1], keeper)):
             raise NotFoundException
         return answer
 
@@ -183,6 +187,10 @@ def _mounted(operation: Operation, keeper: Keeper) -> HTTPRouteHandler:
         include_in_schema=False,
         name=f"{operation.method} {operation.path}",
     )(handle)
+
+
+def _wants_page(request: Request[Any, Any, Any]) -> bool:
+    return render.wants_page(request.headers.get("accept", "").encode("latin-1"))
 
 
 def _is_collection(part: str, keeper: Keeper) -> bool:
@@ -218,12 +226,13 @@ def _method(name: str) -> Method:
 
 @asynccontextmanager
 async def _completing(app: Litestar) -> AsyncIterator[None]:
-    """What products were too slow to tell is asked for beside everything else."""
+    """What products were too slow to tell, or told too often, is gone on with beside all else."""
     keeper: Keeper = app.state.keeper
-    asking = asyncio.create_task(complete_all(keeper))
+    beside = [asyncio.create_task(one(keeper)) for one in (complete_all, release_all)]
     yield
-    asking.cancel()
-    await asyncio.wait([asking])
+    for task in beside:
+        task.cancel()
+    await asyncio.wait(beside)
     await keeper.fetcher.close()
 
 

@@ -22,18 +22,21 @@ from lifecycle.fields import NotThat, instant
 from lifecycle.messages import Hear
 from lifecycle.model import Lifecycle
 from lifecycle.streams import case_stream, claims_stream, mirror_stream, refusals_stream
-from projections import messages, tables
+from projections.messages import Messages
+from projections.records import Wanted
 from projections.store import Session
+from projections.tables import follower
 from projections.timeline import seen_by
 from projections.views import case_view
+from projections.wording import UNDECLARED
 
 REASON_MAX = 2000
 NOT_MIRRORED_MAX = 100
 """Messages of a case that a history shows though nothing came of them."""
 VERSION_DIGITS_MAX = 9
 
-Reason = Annotated[str, Meta(min_length=1, max_length=REASON_MAX)]
-"""Why; one sentence for those who read the history."""
+Reason = Annotated[str, Meta(max_length=REASON_MAX)]
+"""Why; one sentence for those who read the history. What shows nothing is no reason."""
 FieldValues = Annotated[
     dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/Fields"})
 ]
@@ -61,7 +64,7 @@ async def ask(
             collection=visit.segment(2) if collection is None else collection,
             id=case_id,
             what=what,
-            request=_request(visit) if writes else None,
+            request=request_of(visit) if writes else None,
             versions=_versions(visit) if writes else None,
         ),
         len(visit.body),
@@ -73,7 +76,7 @@ async def hear(
     keeper: Keeper, visit: Visit, asker: Asker, collection: str, case_id: str, what: Hear
 ) -> Taken:
     """Have the journal take a message in."""
-    request = _request(visit)
+    request = request_of(visit)
     heard = Ask(asker=asker, collection=collection, id=case_id, what=what, request=request)
     return await keeper.journal.hear(heard, len(visit.body))
 
@@ -102,11 +105,18 @@ def lifecycle_of(keeper: Keeper, case: Case) -> Lifecycle:
     return keeper.catalogue.lifecycles[case.collection]
 
 
-def hidden_from(asker: Asker, lifecycle: Lifecycle) -> frozenset[str]:
-    """The fields that an asker may not see."""
+def hidden_from(asker: Asker, lifecycle: Lifecycle | None) -> frozenset[str]:
+    """The fields whose values an asker may not see; staff may see all.
+
+    Where no lifecycle is declared any more, nobody knows what was personal: a tool sees nothing.
+    """
     if asker.tool is None:
         return frozenset()
-    return lifecycle.personal - lifecycle.readable(asker.tool)
+    if lifecycle is None:
+        return frozenset({UNDECLARED})
+    theirs = asker.tool in lifecycle.declaration.tools
+    readable = lifecycle.readable(asker.tool) if theirs else frozenset[str]()
+    return lifecycle.personal - readable | {UNDECLARED}
 
 
 async def case_entries(keeper: Keeper, case: Case) -> list[Entry]:
@@ -133,9 +143,9 @@ def _not_mirrored(keeper: Keeper, case: Case) -> list[str]:
         return [
             one.stream
             for outcome in ("parked", "stale")
-            for one in messages.page(
+            for one in Messages.page(
                 session,
-                messages.Wanted(collection=case.collection, case_id=case.id, outcome=outcome),
+                Wanted(collection=case.collection, case_id=case.id, sort=outcome),
                 NOT_MIRRORED_MAX,
             )
         ]
@@ -154,12 +164,12 @@ def streams_about(collection: str, case_id: str, lifecycle: Lifecycle | None) ->
 
 async def decide_again(keeper: Keeper, visit: Visit, ask: Ask) -> Taken:
     """Have the journal decide a message again."""
-    return await keeper.journal.hear(replace(ask, request=_request(visit)), len(visit.body))
+    return await keeper.journal.hear(replace(ask, request=request_of(visit)), len(visit.body))
 
 
 def followed(session: Session) -> int:
     """How far the read models have come."""
-    return int(session.rows(tables.SELECT_FOLLOWED)[0][0])
+    return int(session.rows(follower.SELECT_FOLLOWED)[0][0])
 
 
 def short(time: str) -> str:
@@ -245,7 +255,8 @@ async def _as_answered_before(keeper: Keeper, answer: Settled) -> Settled:
     return replace(answer, case=replayed(entries[: before.version]), entry=entry)
 
 
-def _request(visit: Visit) -> Request | None:
+def request_of(visit: Visit) -> Request | None:
+    """What its idempotency key is used for, where it has one."""
     key = visit.header(b"idempotency-key")
     if key is None:
         return None

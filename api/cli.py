@@ -36,13 +36,33 @@ def _stored(command: F) -> F:
     return _option("--database", help="sqlite:///FILE or postgresql://…")(command)
 
 
+class CaseNamed(click.ParamType[tuple[str, str]]):
+    """A case, like `jobs/J-1042`: its collection and its id."""
+
+    name = "case"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split a name at its first slash."""
+        if isinstance(value, tuple):
+            return value
+        collection, slash, case_id = value.partition("/")
+        if not slash:
+            self.fail(f"{value!r} names no case: write COLLECTION/ID, like jobs/J-1042", param, ctx)
+        return collection, case_id
+
+
 _JSON = _option("--json", "as_json", is_flag=True, help="Print data as JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="statekeeper")
 def cli() -> None:
-    """One shared state for every job and client, between the tools of a firm."""
+    """One shared state for every job and client, between the tools of a firm.
+
+    Example: statekeeper serve --port 8000
+    """
 
 
 cli.add_command(audit)
@@ -80,14 +100,15 @@ def main() -> None:
 @_option("--host", help="Address to listen on.  [127.0.0.1]")
 @_option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [8000]")
 @_option("--no-worker", is_flag=True, help="Only serve; `statekeeper worker` runs beside.")
-def serve(*, no_worker: bool, **flags: Any) -> None:
+@_option("--tell", is_flag=True, help="Tell the tools the words that a new version changes.")
+def serve(*, no_worker: bool, tell: bool, **flags: Any) -> None:
     """Serve the API.
 
     Example: statekeeper serve --database sqlite:///var/statekeeper.db --port 8000
     """
     from api.serving import run
 
-    run(_settings(worker=not no_worker, **flags))
+    run(_settings(worker=not no_worker, tell=tell, **flags))
 
 
 WORKER_NICENESS = 10
@@ -117,7 +138,14 @@ def worker(*, attached: bool, **flags: Any) -> None:
     chosen = _settings(**flags)
     with _opened(**flags) as keeper:
         configure(chosen.log_level)
-        work(keeper.journal, chosen.database, os.environ, stop)
+        caught_up = _said_once("caught up") if attached else lambda: None
+        work(keeper.journal, chosen.database, os.environ, stop, caught_up)
+
+
+def _said_once(line: str) -> Callable[[], None]:
+    """Say it to whoever started this process, the first time that this is called."""
+    left = [line]
+    return lambda: click.echo(left.pop()) if left else None
 
 
 def _until_alone(stop: Any) -> None:
@@ -145,7 +173,7 @@ def rebuild(**flags: Any) -> None:
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     started, reached = perf_counter(), 0
-    with _opened(**flags) as keeper:
+    with _opened(there=True, **flags) as keeper:
         journal = keeper.journal
         store = open_store(_settings(**flags).database, keeper.catalogue.lifecycles)
         try:
@@ -166,19 +194,22 @@ def rebuild(**flags: Any) -> None:
 @cli.command()
 @click.argument("place", required=False, metavar="[DIR|FILE]")
 @_option("--database", help="Tell also what adopting them over this database would do.")
+@_option("--tell", is_flag=True, help="As `serve --tell` would adopt them: say whom it would tell.")
 @_JSON
-def check(place: str | None, *, database: str | None, as_json: bool) -> None:
+def check(place: str | None, *, database: str | None, tell: bool, as_json: bool) -> None:
     """Check definitions: every problem with file, line and path, and what would do.
 
     Example: statekeeper check definitions --database sqlite:///var/statekeeper.db
     """
-    from lifecycle.catalogue import load
+    from lifecycle.catalogue import holds_connectors, load, load_connectors
 
     where = Path(place) if place else _settings().definitions
     names, problems = "", tuple[Problem, ...]()
     try:
-        catalogue = load(where, os.environ)
-        names = ", ".join(f"{one.name} {one.mark.version}" for one in catalogue.lifecycles.values())
+        alone = holds_connectors(where)
+        catalogue = load_connectors(where) if alone else load(where, os.environ)
+        declared = [f"{one.name} {one.mark.version}" for one in catalogue.lifecycles.values()]
+        names = ", ".join(declared or catalogue.connectors)
         problems = catalogue.warnings
     except BadDefinition as bad:
         problems = bad.problems
@@ -195,20 +226,20 @@ def check(place: str | None, *, database: str | None, as_json: bool) -> None:
         if not wrong:
             click.echo(f"sound: {names}")
         for one in adoptions:
-            click.echo(_foretold(one), err=bool(one.refused))
+            click.echo(_foretold(one, tell=tell), err=bool(one.refused))
     if not fits:
         raise click.exceptions.Exit(1)
 
 
 def _adoptions(where: Path, database: str) -> "list[Adoption]":
     """What adopting the definitions at this place over a database would do."""
-    from lifecycle.adoption import plan
+    from lifecycle.adoption import foretell
 
     with _opened(there=True, database=database, definitions=str(where)) as keeper:
-        return [plan(keeper.journal, one) for one in keeper.catalogue.lifecycles.values()]
+        return list(foretell(keeper.journal, keeper.catalogue.lifecycles.values()))
 
 
-def _foretold(one: "Adoption") -> str:
+def _foretold(one: "Adoption", *, tell: bool) -> str:
     if one.refused:
         return f"{one.lifecycle} {one.version} would be refused: {one.refused}"
     if not one.changes:
@@ -218,13 +249,24 @@ def _foretold(one: "Adoption") -> str:
     return (
         f"{one.lifecycle} {one.version} would be adopted after {one.adopted}:"
         f" {one.open_cases} open cases, {len(one.carried)} of them under other names or in new"
-        f" regions, {one.reworded} with another word in some tool"
+        f" regions, {one.reworded} with another word in some tool{_telling(one, tell=tell)}"
     )
+
+
+def _telling(one: "Adoption", *, tell: bool) -> str:
+    """Whether the tools are told their new words, and of how many cases at most."""
+    if not one.tells:
+        return ""
+    tells = ", ".join(f"{tool} of {cases}" for tool, cases in one.tells.items())
+    return f", told to {tells}" if tell else " (told only by `serve --tell`)"
 
 
 @cli.group()
 def keys() -> None:
-    """Issue, list and revoke keys."""
+    """Issue, list and revoke keys.
+
+    Example: statekeeper keys issue --staff "night shift" --read-only
+    """
 
 
 @keys.command("issue")
@@ -271,7 +313,7 @@ def list_keys(*, as_json: bool, **flags: Any) -> None:
     """
     from api.keys import issued
 
-    with _opened(**flags) as keeper:
+    with _opened(there=True, **flags) as keeper:
         found = issued(keeper.journal)
     rows = [
         {
@@ -290,6 +332,7 @@ def list_keys(*, as_json: bool, **flags: Any) -> None:
     for key in found:
         kind = "tool" if key.asker.tool else "staff"
         marks = [
+            *([f"since {key.issued_at:%Y-%m-%d %H:%M} UTC"] if key.issued_at else []),
             *(["read only"] if key.asker.read_only else []),
             *(["revoked"] if key.revoked else []),
         ]
@@ -306,7 +349,7 @@ def revoke_key(key_id: str, **flags: Any) -> None:
     """
     from api.keys import revoke
 
-    with _opened(**flags) as keeper:
+    with _opened(there=True, **flags) as keeper:
         if not revoke(keeper.journal, key_id):
             raise click.ClickException(
                 f"no key {key_id!r} is honoured (see: statekeeper keys list)"
@@ -315,17 +358,17 @@ def revoke_key(key_id: str, **flags: Any) -> None:
 
 
 @cli.command()
-@click.argument("case", metavar="COLLECTION/ID")
+@click.argument("case", type=CaseNamed(), metavar="COLLECTION/ID")
 @_stored
 @_JSON
-def why(case: str, *, as_json: bool, **flags: Any) -> None:
+def why(case: tuple[str, str], *, as_json: bool, **flags: Any) -> None:
     """Say why a case is where it is.
 
     Example: statekeeper why jobs/J-1042
     """
     from projections.why import why as explained
 
-    with _opened(**flags) as keeper:
+    with _opened(there=True, **flags) as keeper:
         found, entries, lifecycle = _looked_up(keeper, case)
         answer = explained(found, entries, lifecycle, now=keeper.journal.clock())
     if as_json:
@@ -337,17 +380,17 @@ def why(case: str, *, as_json: bool, **flags: Any) -> None:
 
 
 @cli.command()
-@click.argument("case", metavar="COLLECTION/ID")
+@click.argument("case", type=CaseNamed(), metavar="COLLECTION/ID")
 @_stored
 @_JSON
-def history(case: str, *, as_json: bool, **flags: Any) -> None:
+def history(case: tuple[str, str], *, as_json: bool, **flags: Any) -> None:
     """Show everything that happened to a case, oldest first.
 
     Example: statekeeper history jobs/J-1042
     """
     from projections.timeline import history as told
 
-    with _opened(**flags) as keeper:
+    with _opened(there=True, **flags) as keeper:
         _, entries, lifecycle = _looked_up(keeper, case)
         events = told(entries, lifecycle)
     if as_json:
@@ -473,11 +516,15 @@ def demo(*, url: str | None, as_json: bool, **flags: Any) -> None:
 
     Example: statekeeper demo --url http://127.0.0.1:8000
     """
-    from api.demo import TOOLS, play
+    from api.demo import PLAYED, TOOLS, play
     from api.keys import issue, revoke
 
     chosen = _settings(**flags)
-    with _opened(**flags) as keeper, _bar("playing") as tell:
+    with _opened(there=True, **flags) as keeper, _bar("playing") as tell:
+        if missing := sorted(PLAYED - {one.name for one in keeper.catalogue.lifecycles.values()}):
+            raise click.ClickException(
+                f"the demo plays {', '.join(sorted(PLAYED))}; not declared: {', '.join(missing)}"
+            )
         journal = keeper.journal
         issued = {tool: issue(journal, tool=tool) for tool in TOOLS}
         issued["staff"] = issue(journal, staff="Demo operator")
@@ -515,14 +562,12 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _looked_up(keeper: Any, case: str) -> tuple[Any, Any, Any]:
+def _looked_up(keeper: Any, case: tuple[str, str]) -> tuple[Any, Any, Any]:
     from api.asking import streams_about
     from lifecycle.asks import Ask
     from lifecycle.events import Asker
 
-    collection, slash, case_id = case.partition("/")
-    if not slash:
-        raise click.UsageError(f"{case!r} names no case: write COLLECTION/ID, like jobs/J-1042")
+    collection, case_id = case
     ask = Ask(asker=Asker(), collection=collection, id=case_id, what=Look())
     found = keeper.journal.answer_now(ask).case
     journal = keeper.journal

@@ -24,6 +24,8 @@ from lifecycle.journal import Journal
 from lifecycle.refusals import StorageUnavailable
 
 TOOLS: Final = ("crm", "accounting", "projects")
+PLAYED: Final = frozenset({"field_service", "client"})
+"""The lifecycles that it plays."""
 SECONDS_MAX: Final = 20.0
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Every demo of a day has one of its own, and its jobs are named after both: `D-0504A-17`."""
@@ -69,6 +71,9 @@ PAGES: Final = {
     "what tools could not be told": "/notices",
 }
 """What staff see of it, once signed in."""
+
+WORKS_AFTER_DAYS: Final = 2
+"""How long after it was planned the work is done."""
 
 Move = tuple[int, str, str, dict[str, Any]]
 """Days after the one before, by whom, which transition (or `fields`), and the facts."""
@@ -148,11 +153,16 @@ class Job:
         """Whether its deposit was asked for while it was quoted."""
         return bool(self._index % 2)
 
+    @property
+    def deposit(self) -> str:
+        """What is to be paid before the work is planned: three tenths."""
+        return f"{self._price * 0.3:.2f} USD"
+
     def steps(self, now: datetime) -> Iterator[Step]:
         """Everything that happened to it, the last of it some hours or days ago."""
         rests = self._index % 3 + (LATE_DAYS if self.is_late else 0)
         moves = self._moves()
-        pause = timedelta(minutes=17 * (self._index % 5) + 23)
+        pause = self._pause
         last = now - timedelta(days=rests, hours=self._index % 9, minutes=self._index * 7 % 60)
         day = last - sum((timedelta(days=days) + pause for days, *_ in moves), timedelta())
         yield Step(day, "crm", "POST", "/v1/jobs", self._opening(day), 201)
@@ -169,6 +179,11 @@ class Job:
                     "occurred_at": _stamp(day),
                 }
                 yield Step(day, by, "POST", f"{self.path}/transitions", asked, 201)
+
+    @property
+    def _pause(self) -> timedelta:
+        """What goes by beyond whole days between two moves."""
+        return timedelta(minutes=17 * (self._index % 5) + 23)
 
     def _opening(self, at: datetime) -> dict[str, Any]:
         domain = self.firm.lower().replace(" ", "-")
@@ -187,18 +202,18 @@ class Job:
         }
 
     def _day_of_work(self, at: datetime, now: datetime) -> str:
-        """What is planned then: work that is still to come is some days ahead of us."""
-        start = now if self.end == "scheduled" else at
-        return (start + timedelta(days=2 + self._index % 6)).date().isoformat()
+        """What is planned then: the day on which it was done, or some day ahead of us."""
+        if self.end == "scheduled":
+            return (now + timedelta(days=2 + self._index % 6)).date().isoformat()
+        return (at + timedelta(days=WORKS_AFTER_DAYS) + self._pause).date().isoformat()
 
     def _moves(self) -> list[Move]:
         """What happens to it until it is where it ends."""
-        deposit = {"deposit_due": f"{self._price * 0.3:.2f} USD"}
-        paid = {"deposit_paid": f"{self._price * 0.3:.2f} USD"}
+        deposit, paid = {"deposit_due": self.deposit}, {"deposit_paid": self.deposit}
         due = (0, "accounting", "fields", deposit)
         pays = (1, "accounting", "fields", paid)
         plans: Move = (1, "projects", "schedule", {})
-        works: Move = (2, "projects", "complete", {})
+        works: Move = (WORKS_AFTER_DAYS, "projects", "complete", {})
         rain: list[Move] = (
             [(1, "projects", "unschedule", {}), plans] if self._index % 5 == 0 else []
         )
@@ -232,8 +247,14 @@ def _incidents(jobs: Sequence[Job], client: str, now: datetime) -> Iterator[Step
     refused, moved, corrected = (chosen[name] for name in ("refused", "moved", "corrected"))
     yield Step(now, "crm", "POST", f"{refused.path}/transitions",
                {"transition": "confirm_deposit"}, 403)  # fmt: skip
-    by_phone = {"transition": "complete", "reason": "The crew phoned: done, no signal on the site."}
+    by_phone = {
+        "transition": "complete",
+        "fields": {"scheduled_for": now.date().isoformat()},
+        "reason": "The crew phoned: they came today already, and are done; no signal on the site.",
+    }
     yield Step(now, "staff", "POST", f"{moved.path}/transitions", by_phone, 201)
+    week = {"scheduled_for": (now + timedelta(days=7)).date().isoformat()}
+    yield Step(now, "projects", "PATCH", f"{corrected.path}/fields", week, 200)
     wrongly = {"state": "scheduled", "reason": "Billed by mistake: the work is next week."}
     yield Step(now, "staff", "POST", f"{corrected.path}/corrections", wrongly, 200)
     opening = {
@@ -267,7 +288,10 @@ def _reports(jobs: Sequence[Job], series: str, now: datetime) -> Iterator[Step]:
     # The crew is done, but the deposit has not come: their word waits for the bank.
     yield said("projects", chosen["early"], "early", word="requires_invoicing")
     yield said("projects", chosen["strange"], "parked", word="waiting_for_parts")
-    paid = {"status_field": "stage", "word": "Deposit paid"}
+    # Nobody linked the invoice by which that very deposit came.
+    late = chosen["early"]
+    says = {"customer_name": late.firm, "deposit_paid": late.deposit}
+    paid = {"status_field": "stage", "word": "Deposit paid", "fields": says}
     yield said("accounting", None, "parked", kind="invoice", ref=f"inv-{series}-9001", **paid)
 
 

@@ -7,14 +7,15 @@ becomes a problem, and so does anything unforeseen. Shape is judged here and now
 import asyncio
 import json
 import re
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
+from secrets import token_hex
 from time import monotonic, perf_counter
 from types import UnionType
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote
-from uuid import uuid4
 
 import msgspec
 import structlog
@@ -88,7 +89,11 @@ class Keeper(Struct, frozen=True):
     public_url: str | None = None
     """Where products find this service; None: where they say that they found it."""
     fetcher: Fetcher = msgspec.field(default_factory=Fetcher)
+    starting: threading.Event = msgspec.field(default_factory=threading.Event)
+    """Set where it is too early to send anybody here: the lists are not brought up to date yet."""
     tries: Tries = msgspec.field(default_factory=Tries)
+    walking: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+    """Held by who looks at every case there is: one at a time, as all others wait for the rest."""
 
     @property
     def store(self) -> Store:
@@ -214,7 +219,9 @@ def json_of(body: bytes) -> Any:
     """JSON in UTF-8, no name twice in an object and not too deep; else `MalformedRequest`."""
     try:
         value = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except RecursionError as exc:
+        raise MalformedRequest(f"the body is nested deeper than {DEPTH_MAX}") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise MalformedRequest(f"the body is not JSON in UTF-8: {str(exc)[:200]}") from exc
     if len(_NAME.findall(body)) != _names_in(value, 0):
         _refuse_names_twice(body)
@@ -252,7 +259,7 @@ def request_id(headers: Mapping[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id")
     if given and _PLAIN.fullmatch(given):
         return given.decode()
-    return uuid4().hex
+    return token_hex(16)
 
 
 _PLAIN = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
@@ -295,8 +302,6 @@ class Operation(Struct, frozen=True):
     """Its body may be left out."""
     writes: bool = False
     """It takes `Idempotency-Key` (and, on a case that is there, `If-Match`)."""
-    again: str = ""
-    """Why it needs no such key: what the same does once more."""
     needed: tuple[str, ...] = ()
     """The query's parameters that cannot be left out."""
     refuses: tuple[type[Refusal], ...] = ()

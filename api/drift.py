@@ -7,15 +7,19 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from api import asking, paging
+from api import asking
 from api.asking import ClaimedTime, Reason, claimed, hidden_from
+from api.bulk import Bulk, Filter, Plan, run
 from api.door import Answer, Keeper, Operation, Visit, told
-from api.keys import identify, identify_now
-from api.paging import OF_A_CASE, PAGED, Paged, paged
+from api.keys import identify
+from api.paging import PAGED, Choice, Listing
 from api.problems import MalformedRequest
+from lifecycle.asks import Answer as Settled
+from lifecycle.asks import Ask
 from lifecycle.case import Case
 from lifecycle.drift import Resolve
-from lifecycle.events import Asker, DriftFound, Value
+from lifecycle.events import Asker, Done, DriftFound, Value
+from lifecycle.journal import Outcome
 from lifecycle.refusals import (
     ConditionNotMet,
     NotThere,
@@ -28,16 +32,26 @@ from lifecycle.refusals import (
 )
 from lifecycle.streams import message_id
 from projections import board, drift
-from projections.drift import ALWAYS, STATES, OnList, Wanted
+from projections.drift import ALWAYS, STATES, OnList
 from projections.views import CaseView, case_view
+from projections.wording import is_hidden
 
-FILTERS: Final[Mapping[str, str]] = {
-    "tool": "where this tool differs",
-    "state": "`open` unless told; `dismissed` by staff, or `resolved`",
-    "why": "because of this, like `not-the-owner` or `fight`",
-    **OF_A_CASE,
-    "since": "found since (RFC 3339)",
-}
+LISTING: Final = Listing(
+    model=drift.Drift,
+    noun="difference",
+    whose="where this tool differs",
+    why="because of this, like `not-the-owner` or `fight`",
+    came="found",
+    choices=(
+        Choice(
+            "state",
+            "sort",
+            STATES,
+            "`open` unless told; `dismissed` by staff, or `resolved`",
+            otherwise="open",
+        ),
+    ),
+)
 
 
 class DriftItem(Struct):
@@ -84,7 +98,8 @@ class ResolveBody(Struct, forbid_unknown_fields=True):
 
     how: Literal["tell", "accept", "dismiss"]
     """Tell the tool what is true; make true what it says; let it be."""
-    reason: Reason
+    reason: Reason | None = None
+    """Why; needed."""
     until: ClaimedTime | None = None
     """Of what is dismissed: until then, or until the tool says something else."""
 
@@ -97,19 +112,28 @@ class Resolved(Struct):
     case: CaseView
 
 
+class ResolvedDrift(Plan, omit_defaults=True):
+    """What became of each difference; or, planned, how many there are."""
+
+    sample: list[DriftItem] | None = None
+    """With `plan`: the newest of them."""
+
+
+class ResolveMany(Filter, kw_only=True, forbid_unknown_fields=True):
+    """Which differences are to be settled, by the filters of their list, and how."""
+
+    state: Literal["open", "dismissed"] = "open"
+    how: Literal["tell", "accept", "dismiss"]
+    """Tell the tools what is true; make true what they say; let it be."""
+    dismissed_until: ClaimedTime | None = None
+    """Of what is dismissed: until then, or until the tool says something else."""
+
+
 async def list_drift(keeper: Keeper, visit: Visit) -> Answer:
     """A page of differences."""
-    query = visit.query(*FILTERS, *PAGED)
-    asker = await identify_now(keeper, visit)
-    part = paged(query, of="drift")
-    now = keeper.journal.clock()
-    wanted = _wanted(query, asker, now, keeper)
-    position, found, cases = await asyncio.to_thread(_page, keeper, wanted, part)
-    rows = found[: part.limit]
-    said = await _said(keeper, rows)
-    last = rows[-1].position if len(found) > part.limit else None
-    items = [_item(row, said.get(row.id), cases, asker, now, keeper) for row in rows]
-    return told(Drift(items, None if last is None else part.next(last)), position=position)
+    part = await LISTING.part(keeper, visit)
+    items = await asyncio.to_thread(_items, keeper, part.asker, part.records)
+    return told(Drift(items, part.next), position=part.position)
 
 
 async def resolve_drift(keeper: Keeper, visit: Visit) -> Answer:
@@ -119,15 +143,8 @@ async def resolve_drift(keeper: Keeper, visit: Visit) -> Answer:
     asker = await identify(keeper, visit)
     if asker.tool:
         raise StaffOnly(f"{asker.tool!r} is a tool; settling differences is for staff")
-    if body.until is not None and body.how != "dismiss":
-        raise MalformedRequest("until: only what is dismissed is so until a time")
-    until = claimed(body.until)
-    if until is not None and until <= keeper.journal.clock():
-        raise MalformedRequest("until: that time has passed already")
-    row = await asyncio.to_thread(_row, keeper, visit.segment(3))
-    lifecycle = keeper.catalogue.lifecycles.get(row.collection)
-    if lifecycle and body.how == "tell" and row.tool not in lifecycle.told:
-        raise MalformedRequest(f"how: {row.tool!r} is told nothing: the definition has no flow out")
+    until = _until(body.until, body.how, keeper, "until")
+    row = await LISTING.one(keeper, asker, visit.segment(3))
     what = Resolve(
         drift=row.id,
         tool=row.tool,
@@ -142,41 +159,85 @@ async def resolve_drift(keeper: Keeper, visit: Visit) -> Answer:
     return told(Resolved(row.id, body.how, view), 200, asking.tagged(answer))
 
 
-def _wanted(query: Mapping[str, str], asker: Asker, now: datetime, keeper: Keeper) -> Wanted:
-    state: Any = paging.one_of("state", query, STATES, "open")
-    return Wanted(
-        now=now,
-        state=state,
-        tool=paging.tool_asked(query, asker, keeper),
-        why=paging.word("why", query),
-        **paging.case_asked(query, keeper),
-        since=paging.moment("since", query),
-    )
+async def resolve_many(keeper: Keeper, scope: Any, receive: Any, send: Any) -> None:
+    """Have all differences of a filter settled alike, or tell how many there are."""
+    await run(keeper, scope, receive, send, ResolveMany, lambda _: _Resolving)
 
 
-def _page(
-    keeper: Keeper, wanted: Wanted, part: Paged
-) -> tuple[int, Sequence[OnList], dict[tuple[str, str], Case]]:
+def _until(given: datetime | None, how: str, keeper: Keeper, name: str) -> datetime | None:
+    """The time until which something is dismissed."""
+    if given is not None and how != "dismiss":
+        raise MalformedRequest(f"{name}: only what is dismissed is so until a time")
+    until = claimed(given)
+    if until is not None and until <= keeper.journal.clock():
+        raise MalformedRequest(f"{name}: that time has passed already")
+    return until
+
+
+class _Resolving(Bulk[OnList]):
+    """All differences of a filter, settled in one way."""
+
+    about = "drift"
+    listing = LISTING
+    staff_only = True
+    needs_reason = True
+
+    def check(self) -> None:
+        """Refuse a time that cannot be."""
+        super().check()
+        asked = self.asked
+        self._until = _until(asked.dismissed_until, asked.how, self.keeper, "dismissed_until")
+
+    def shown(self, records: Sequence[OnList]) -> Sequence[DriftItem]:
+        """Some of them, for a plan."""
+        return _items(self.keeper, self.asker, records)
+
+    def ask(self, record: OnList) -> Ask:
+        """Settle it."""
+        what = Resolve(
+            drift=record.id,
+            tool=record.tool,
+            how=self.asked.how,
+            reason=self.asked.reason,
+            until=self._until,
+        )
+        return Ask(asker=self.asker, collection=record.collection, id=record.case_id, what=what)
+
+    def became(self, record: OnList, outcome: Outcome) -> Done:
+        """How it stands now; what is told goes on until the tool has taken it."""
+        assert isinstance(outcome, Settled), outcome
+        was = record.state(self.keeper.journal.clock())
+        if self.asked.how == "tell":
+            return Done(id=record.id, outcome=was, was=was, why="it is to be told")
+        now = "resolved" if self.asked.how == "accept" else "dismissed"
+        return Done(id=record.id, outcome=now, was=was)
+
+
+# --- how it is shown ----------------------------------------------------------------------------
+
+
+def _items(keeper: Keeper, asker: Asker, rows: Sequence[OnList]) -> list[DriftItem]:
+    """Differences with what is true by now, and what the tools say."""
+    cases, said = _cases(keeper, rows), _said(keeper, rows)
+    now = keeper.journal.clock()
+    return [_item(one, said.get(one.id), cases, asker, now, keeper) for one in rows]
+
+
+def _cases(keeper: Keeper, rows: Sequence[OnList]) -> dict[tuple[str, str], Case]:
+    """The cases in whose fields tools differ."""
     with keeper.store.reading() as session:
-        rows = drift.page(session, wanted, part.limit + 1, before=part.before)
         names = [(row.collection, row.case_id) for row in rows if not row.is_word]
-        return asking.followed(session), rows, board.cases_named(session, names)
+        return board.cases_named(session, names)
 
 
-def _row(keeper: Keeper, name: str) -> OnList:
-    with keeper.store.reading() as session:
-        found = drift.named(session, [name]) if name.isprintable() else ()
-    if not found:
-        raise NotThere(f"no difference has the id {name[:80]!r}")
-    return found[0]
-
-
-async def _said(keeper: Keeper, rows: Sequence[OnList]) -> dict[str, Value]:
+def _said(keeper: Keeper, rows: Sequence[OnList]) -> dict[str, Value]:
     """What tools say of fields, by the id of the difference; it stands in the log alone."""
     places = {(row.stream, row.version): row for row in rows if not row.is_word}
     if not places:
         return {}
-    entries = await asking.entries_of(keeper, list({stream for stream, _ in places}))
+    journal = keeper.journal
+    stored = journal.recorder.streams(list({stream for stream, _ in places}))
+    entries = map(journal.mapper.to_domain_event, stored)
     return {
         entry.event.id: entry.event.personal.get(entry.event.field)
         for entry in entries
@@ -194,20 +255,21 @@ def _item(
 ) -> DriftItem:
     case = cases.get((row.collection, row.case_id))
     lifecycle = keeper.catalogue.lifecycles.get(row.collection)
-    hidden = hidden_from(asker, lifecycle) if lifecycle else ()
-    ours = case.fields.get(row.field) if case and row.field not in hidden else None
+    hidden = hidden_from(asker, lifecycle)
+    is_shown = case is not None and not is_hidden(row.field, hidden, lifecycle)
+    ours = case.fields.get(row.field) if case and is_shown else None
     until = row.silent_until
     return DriftItem(
         id=row.id,
         tool=row.tool,
         collection=row.collection,
-        case=f"{row.collection}/{row.case_id}",
+        case=row.case,
         field=row.field,
         is_word=bool(row.is_word),
         expected=(row.expected or None) if row.is_word else ours,
         reported=row.reported if row.is_word else said,
         why=row.why,
-        since=asking.short(row.found_at),
+        since=asking.short(row.recorded_at),
         message=message_id(row.message),
         state=row.state(now),
         dismissed_until=None if until in {"", ALWAYS} else asking.short(until),
@@ -225,7 +287,7 @@ OPERATIONS = (
         list_drift,
         "Where tools and the shared state differ, newest first; a tool sees its own",
         gives=Drift,
-        query={**FILTERS, **PAGED},
+        query={**LISTING.filters, **PAGED},
         refuses=(UnknownCollection, UnknownTool, NotYours),
         visible="views",
     ),
@@ -239,5 +301,17 @@ OPERATIONS = (
         writes=True,
         refuses=(NotThere, StaffOnly, ReasonRequired, TransitionNotOpen, ConditionNotMet),
         visible="views",
+    ),
+    Operation(
+        "POST",
+        "/v1/drift/resolve",
+        None,
+        "Staff: settle all differences of a filter in one way: a line for each as it is done;"
+        " with `plan` only how many there are",
+        gives=ResolvedDrift,
+        takes=ResolveMany,
+        converse=resolve_many,
+        writes=True,
+        refuses=(UnknownCollection, UnknownTool, StaffOnly, ReasonRequired),
     ),
 )

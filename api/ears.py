@@ -106,6 +106,7 @@ def hearing(ear: Ear, message: Message, raw: bytes) -> Hear:
         raw=raw,
         unread=tuple(message.unread),
         unfetched=message.needs_fetch,
+        empty=message.is_empty,
     )
 
 
@@ -117,6 +118,7 @@ def completed(ear: Ear, stream: str, message: Message | None) -> Ask:
         new_id=_new_id(),
         among=ear.among,
         zone=ear.connector.zone,
+        unread=() if message is None else tuple(message.unread),
     )
     return Ask(asker=Asker(tool=ear.tool), collection=ear.among[0], what=what)
 

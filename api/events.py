@@ -19,6 +19,7 @@ from msgspec import Struct
 from api.asking import hidden_from
 from api.door import Answer, Keeper, Operation, Visit, read_body, refused, respond, told
 from api.keys import identify_now
+from api.paging import LIMIT_MAX, limit_asked
 from api.problems import JSON, MalformedRequest
 from lifecycle.events import Asker, Entry
 from lifecycle.refusals import NotSignedIn, Refusal
@@ -26,7 +27,6 @@ from projections.live import page
 from projections.timeline import EventView, seen_by, view
 
 LIMIT: Final = 100
-LIMIT_MAX: Final = 500
 POSITION_DIGITS_MAX: Final = 18
 LOOKED_AT_MAX: Final = 5000
 """Events that one page looks through for those that the asker may see."""
@@ -53,7 +53,7 @@ async def list_events(keeper: Keeper, visit: Visit) -> Answer:
     """A page of what happened, oldest first."""
     query = visit.query("after", "limit")
     after = _position("after", query.get("after", "0"))
-    limit = _limit(query.get("limit"))
+    limit = limit_asked(query, LIMIT)
     asker = await identify_now(keeper, visit)
 
     def read() -> Events:
@@ -91,14 +91,6 @@ def shown_to(asker: Asker, entry: Entry, keeper: Keeper) -> EventView | None:
 def _position(name: str, given: str) -> int:
     if not (given.isascii() and given.isdigit() and len(given) <= POSITION_DIGITS_MAX):
         raise MalformedRequest(f"{name}: a position, a whole number from 0")
-    return int(given)
-
-
-def _limit(given: str | None) -> int:
-    if given is None:
-        return LIMIT
-    if not (given.isascii() and given.isdigit() and 0 < int(given[:9]) <= LIMIT_MAX):
-        raise MalformedRequest(f"limit: a whole number from 1 to {LIMIT_MAX}")
     return int(given)
 
 

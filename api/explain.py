@@ -1,5 +1,8 @@
 """Why a case is where it is, and everything that happened to it."""
 
+import asyncio
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from api import asking
@@ -7,10 +10,10 @@ from api.asking import all_entries, ask, hidden_from, lifecycle_of
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify
 from lifecycle.asks import Look
-from lifecycle.events import CaseEvent
-from lifecycle.refusals import UnknownVersion
+from lifecycle.events import CaseEvent, Entry
+from lifecycle.refusals import StorageUnavailable, UnknownVersion
 from projections.timeline import EventView, history
-from projections.why import Why, why
+from projections.why import Why, waits_to_be_told, why
 
 
 class History(Struct):
@@ -45,7 +48,27 @@ async def show_why(keeper: Keeper, visit: Visit) -> Answer:
         if not changes:
             raise UnknownVersion(f"{case.id} was not there yet at {at.isoformat()}")
         case, now = asking.replayed(changes), at
-    return told(why(case, entries, lifecycle, hidden=hidden_from(asker, lifecycle), now=now))
+    return told(
+        why(
+            case,
+            entries,
+            lifecycle,
+            hidden=hidden_from(asker, lifecycle),
+            now=now,
+            attempts={} if at else await asyncio.to_thread(_attempts, keeper, entries),
+        )
+    )
+
+
+def _attempts(keeper: Keeper, entries: Sequence[Entry]) -> dict[str, int]:
+    """How often it was tried to tell what still waits; nothing where the book cannot be read."""
+    waiting = waits_to_be_told(entries)
+    if keeper.book is None or not waiting:
+        return {}
+    try:
+        return {row.id: row.attempts for row in keeper.book.notices(waiting)}
+    except StorageUnavailable:
+        return {}
 
 
 OPERATIONS = (

@@ -17,8 +17,8 @@ async def set_fields(keeper: Keeper, visit: Visit) -> Answer:
     fields = visit.read_as(dict[str, Any])
     query = visit.query("reason", "occurred_at")
     reason = query.get("reason")
-    if reason is not None and not 0 < len(reason) <= REASON_MAX:
-        raise MalformedRequest(f"reason: 1 to {REASON_MAX} characters")
+    if reason is not None and len(reason) > REASON_MAX:
+        raise MalformedRequest(f"reason: at most {REASON_MAX} characters")
     occurred_at = (
         asking.moment("occurred_at", query["occurred_at"]) if "occurred_at" in query else None
     )

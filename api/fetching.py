@@ -2,7 +2,8 @@
 
 The answer is bounded in size and time, redirects are refused, and so are addresses that no product
 has: link-local ones always, private ones where the address came with the message, which also has to
-be one of https. Tokens stand in the environment and are never part of what is said about a failure.
+be one of https, at a host that the connector names. Tokens stand in the environment and are never
+part of what is said about a failure.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from lifecycle.bodies import BYTES_MAX, JSON, NotUnderstood, decoded
 from lifecycle.connectors import Connector, Fetch
 from lifecycle.declaration import seconds
 from lifecycle.deliveries import Message, completed
-from lifecycle.expressions import FindsNothing, Place, environment_variable, filled, pieces
+from lifecycle.expressions import FindsNothing, filled
 from projections.posting import Address, may_be_called
 
 SECONDS_MAX: Final = 5.0
@@ -179,7 +180,7 @@ def _new_client() -> httpx.AsyncClient:
 
 def call_for(fetch: Fetch, content: JSON, environment: Mapping[str, str], tool: str) -> Call:
     """What to ask for this message's record; raises `NotFetched` where it does not say enough."""
-    free = _address_is_free(fetch.url)
+    free = fetch.is_free
     fill = partial(_filled, content=content, environment=environment)
     headers = {name: fill(template, quoted=_plain) for name, template in fetch.headers.items()}
     token = environment.get(f"STATEKEEPER_{tool.upper()}_TOKEN")
@@ -187,7 +188,7 @@ def call_for(fetch: Fetch, content: JSON, environment: Mapping[str, str], tool: 
         headers["Authorization"] = f"Bearer {token}"
     whole = fetch.url.startswith("{") and free
     url = fill(fetch.url, quoted=str if whole else _in_address)
-    _check_address(url, from_message=free)
+    _check_address(url, fetch)
     body = None
     if fetch.body is not None:
         as_json = fetch.body.lstrip()[:1] in {"{", "["}
@@ -197,7 +198,7 @@ def call_for(fetch: Fetch, content: JSON, environment: Mapping[str, str], tool: 
     return Call(fetch.method, url, headers, body, free)
 
 
-def _check_address(url: str, *, from_message: bool) -> None:
+def _check_address(url: str, fetch: Fetch) -> None:
     """Raise `NotFetched` unless a call, with the secrets in it, may go there."""
     try:
         where = httpx.URL(url)
@@ -205,8 +206,10 @@ def _check_address(url: str, *, from_message: bool) -> None:
         raise NotFetched("the record's address cannot be read") from exc
     if where.scheme not in _PORTS or not where.host:
         raise NotFetched("the record's address is none of http or https")
-    if from_message and where.scheme != "https":
+    if fetch.is_free and where.scheme != "https":
         raise NotFetched("the record's address came with the message, and is not https")
+    if not fetch.may_ask(where.host):
+        raise NotFetched("the record's address is at no host that the connector names")
 
 
 def _filled(
@@ -221,17 +224,6 @@ def _filled(
     except FindsNothing as exc:
         unset = str(exc).endswith("is not set")
         raise NotFetched(str(exc), by_all=unset) from exc
-
-
-def _address_is_free(template: str) -> bool:
-    """Whether a message may say which host is asked: `{resourceUrl}`, `https://{shop}.example/`."""
-    ahead = ""
-    for piece in pieces(template):
-        if isinstance(piece, Place):
-            is_ours = environment_variable(piece) is not None
-            return not (is_ours or set("/?#") & set(ahead.partition("://")[2]))
-        ahead += piece
-    return False
 
 
 async def _address_of(where: httpx.URL, call: Call, look_ups: Executor) -> Address:

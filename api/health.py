@@ -28,12 +28,16 @@ def live() -> Health:
 
 @get("/health/ready", sync_to_thread=False, include_in_schema=False)
 def ready(state: State) -> Response[Health]:
-    """This process can take asks: its database answers, and its definitions decide."""
+    """This process can take asks: its database answers, its definitions decide, lists follow."""
     keeper: Keeper = state.keeper
     journal = keeper.journal
-    reason = journal.unavailable or not_adopted(keeper)
+    reason = journal.unavailable or not_adopted(keeper) or _starting(keeper)
     health = Health("not ready" if reason else "ready", reason, journal.position, journal.queued)
     return Response(health, status_code=503 if reason else 200, media_type=MediaType.JSON)
+
+
+def _starting(keeper: Keeper) -> str | None:
+    return "the lists are brought up to date" if keeper.starting.is_set() else None
 
 
 def not_adopted(keeper: Keeper) -> str | None:

@@ -32,13 +32,12 @@ from lifecycle.known import Known
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import (
     NotNow,
-    ReferenceTaken,
     Refusal,
     StaffOnly,
     UnknownCase,
     UnknownTool,
 )
-from lifecycle.refusing import RECORDED
+from lifecycle.refusing import OVERTAKEN
 from lifecycle.streams import case_stream, request_stream
 
 LINE_BYTES_MAX = BODY_BYTES_MAX
@@ -51,7 +50,7 @@ FEW_LINES = 16
 """Asked together while others are at work: a batch with them is decided in a millisecond or two."""
 REFUSED_CASES_MAX = 100_000
 """Cases whose refused lines are kept in mind, in case that a later one is applied."""
-CHANGEABLE = (*RECORDED, ReferenceTaken, UnknownCase)
+CHANGEABLE = tuple(OVERTAKEN.values())
 """Refusals that depend on where things stand; the others a line meets at any time."""
 DIGEST_BYTES = 20
 KEY_LENGTH_MAX = 255

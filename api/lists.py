@@ -13,18 +13,19 @@ from msgspec.structs import replace
 from api.asking import hidden_from, moment
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify_now
+from api.paging import PAGED, limit_asked
 from api.problems import MalformedRequest, MethodNotAllowed
 from lifecycle.events import Asker
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import NotYours, UnknownCollection, UnknownTool
-from projections import board
-from projections.board import Key, Page, Wanted
-from projections.tables import WORDS_ASKED_MAX
+from projections import board, finding
+from projections.finding import Key, Page
+from projections.sieve import CasesWanted
 from projections.views import CaseView, case_view
+from projections.words import words
 
-LIMIT: Final = 50
-LIMIT_MAX: Final = 500
 QUERY_LENGTH_MAX: Final = 200
+WORDS_ASKED_MAX: Final = 5
 STALE_MAX: Final = 100
 CURSOR_LENGTH_MAX: Final = 400
 FILTERS: Final[Mapping[str, str]] = {
@@ -58,8 +59,8 @@ class Cursor(Struct, array_like=True, forbid_unknown_fields=True):
 
 async def list_cases(keeper: Keeper, visit: Visit) -> Answer:
     """A page of the cases of a collection, as far as the asker may see them."""
-    query = visit.query(*FILTERS, "limit", "cursor")
-    limit = _limit(query.get("limit"))
+    query = visit.query(*FILTERS, *PAGED)
+    limit = limit_asked(query)
     asker = await identify_now(keeper, visit)
     lifecycle = governing(visit.segment(2), asker, keeper)
     hidden = hidden_from(asker, lifecycle)
@@ -71,7 +72,7 @@ async def list_cases(keeper: Keeper, visit: Visit) -> Answer:
     def read() -> tuple[int, Page, list[str]]:
         with keeper.store.reading() as session:
             position = board.position(session)
-            page = board.page(session, wanted, after, limit)
+            page = finding.page(session, wanted, after, limit)
             return position, page, board.stale_ids(session, lifecycle.collection, STALE_MAX)
 
     position, page, stale = await asyncio.to_thread(read)
@@ -105,14 +106,12 @@ def governing(collection: str, asker: Asker, keeper: Keeper) -> Lifecycle:
 
 def wanted_by(
     query: Mapping[str, str], lifecycle: Lifecycle, hidden: frozenset[str], keeper: Keeper
-) -> Wanted:
+) -> CasesWanted:
     """What a query asks for; `MalformedRequest` or `UnknownTool` says what can be asked."""
-    entries, configurations = _with_word(query, lifecycle)
-    return Wanted(
+    return CasesWanted(
         collection=lifecycle.collection,
         state=_state(query["state"], lifecycle) if "state" in query else "",
-        entries=entries,
-        configurations=configurations,
+        configurations=_configurations(query, lifecycle),
         updated_since=moment("updated_since", query["updated_since"])
         if "updated_since" in query
         else None,
@@ -135,12 +134,10 @@ def _state(given: str, lifecycle: Lifecycle) -> str:
     return given if len(named) == 1 else "+".join(chart.ordered(named))
 
 
-def _with_word(
-    query: Mapping[str, str], lifecycle: Lifecycle
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The states under which the word is declared, and the leaves for which it applies."""
+def _configurations(query: Mapping[str, str], lifecycle: Lifecycle) -> tuple[str, ...] | None:
+    """The leaves, joined, for which the tool has the word; None where no word is asked for."""
     if "tool" not in query and "word" not in query:
-        return (), ()
+        return None
     if "tool" not in query or "word" not in query:
         raise MalformedRequest("`tool` and `word` go together: what that tool calls where they are")
     tool, word = query["tool"], query["word"]
@@ -150,11 +147,11 @@ def _with_word(
             f" (declared: {', '.join(lifecycle.declaration.tools)})",
             tool=tool[:80],
         )
-    entries = board.entries_with(lifecycle, tool, word)
-    if not entries:
-        said = ", ".join(board.said_by(lifecycle, tool)) or "none"
-        raise MalformedRequest(f"word: {tool!r} has no word {word[:80]!r} (its words: {said})")
-    return entries, board.configurations_with(lifecycle, tool, word)
+    said = finding.said_by(lifecycle, tool)
+    if word not in said:
+        known = ", ".join(said) or "none"
+        raise MalformedRequest(f"word: {tool!r} has no word {word[:80]!r} (its words: {known})")
+    return finding.configurations_with(lifecycle, tool, word)
 
 
 def _is_asked(name: str, query: Mapping[str, str]) -> bool:
@@ -164,21 +161,13 @@ def _is_asked(name: str, query: Mapping[str, str]) -> bool:
 
 
 def _words(given: str) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(board.words(given[:QUERY_LENGTH_MAX])))
+    found = tuple(dict.fromkeys(words(given[:QUERY_LENGTH_MAX])))
     if len(given) > QUERY_LENGTH_MAX or not 0 < len(found) <= WORDS_ASKED_MAX:
         raise MalformedRequest(
             f"q: 1 to {WORDS_ASKED_MAX} words of letters and digits,"
             f" in at most {QUERY_LENGTH_MAX} characters"
         )
     return found
-
-
-def _limit(given: str | None) -> int:
-    if given is None:
-        return LIMIT
-    if not (given.isascii() and given.isdigit() and 0 < int(given[:9]) <= LIMIT_MAX):
-        raise MalformedRequest(f"limit: a whole number from 1 to {LIMIT_MAX}")
-    return int(given)
 
 
 # --- cursors ------------------------------------------------------------------------------------
@@ -217,8 +206,7 @@ OPERATIONS = (
         gives=Cases,
         query={
             **FILTERS,
-            "limit": f"how many, 1 to {LIMIT_MAX}; {LIMIT} unless told",
-            "cursor": "`next` of the page before, with the same filters",
+            **PAGED,
         },
         refuses=(UnknownTool, MethodNotAllowed),
         visible="views",

@@ -1,4 +1,8 @@
-"""What this process says of itself: one JSON object a line on standard error."""
+"""What this process says of itself: one JSON object a line on standard error.
+
+What libraries say is said likewise, from warnings up: below that some tell whole addresses, with
+whatever stands in their queries.
+"""
 
 import logging
 import sys
@@ -9,6 +13,7 @@ import structlog
 
 def configure(level: str) -> None:
     """Say things of this level and above."""
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -23,6 +28,15 @@ def configure(level: str) -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
+
+
+class _Libraries(logging.Handler):
+    """Says what libraries say as everything else is said."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it once more."""
+        said = structlog.get_logger()
+        said.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
 def _serialized(event: object, **_: object) -> bytes:

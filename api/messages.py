@@ -10,37 +10,40 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from api import asking, paging
+from api import asking
 from api.asking import Reason, hidden_from
-from api.bulk import Bulk, Filter, Item, Plan, run
+from api.bulk import Bulk, Filter, Plan, run
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify, identify_now
-from api.paging import OF_A_CASE, PAGED, Paged, paged
+from api.paging import PAGED, Choice, Listing
 from lifecycle import fields
 from lifecycle.asks import Ask, Taken
-from lifecycle.events import Asker, Entry, Heard, Value
+from lifecycle.events import Asker, Done, Entry, Heard, Value
 from lifecycle.journal import Outcome
-from lifecycle.messages import Retry
-from lifecycle.refusals import (
-    NotThere,
-    NotYours,
-    ReasonRequired,
-    UnknownCollection,
-    UnknownTool,
-)
+from lifecycle.known import NOTHING, learn
+from lifecycle.messages import Message, Retry
+from lifecycle.refusals import NotYours, UnknownCollection, UnknownTool
 from lifecycle.reports import OUTCOMES
 from projections import messages
-from projections.messages import OnList, Wanted
+from projections.messages import OnList
 from projections.timeline import EventView, view
 
-FILTERS: Final[Mapping[str, str]] = {
-    "tool": "what this tool said",
-    "outcome": "of which this became",
-    "why": "because of this, like `unknown-reference` or `not-the-owner`",
-    **OF_A_CASE,
-    "since": "heard since (RFC 3339)",
-    "until": "heard before",
-}
+LISTING: Final = Listing(
+    model=messages.Messages,
+    noun="message",
+    whose="what this tool said",
+    why="because of this, like `unknown-reference` or `not-the-owner`",
+    came="heard",
+    choices=(
+        Choice(
+            "outcome",
+            "sort",
+            OUTCOMES,
+            "of which this became; `duplicate`: those that came more than once, whatever became of"
+            " them",
+        ),
+    ),
+)
 
 
 class MessageItem(Struct):
@@ -67,6 +70,9 @@ class MessageItem(Struct):
     expected: str | None
     times: int
     """How often it came."""
+    unread: list[str]
+    """Parts that the tool's connector could not read, such as `occurred_at`: then it counts as of
+    when it was heard, and nothing is older than it."""
 
 
 class Messages(Struct):
@@ -89,8 +95,6 @@ class MessageView(MessageItem):
     """Who said it: the tool, or staff in its place."""
     reason: str | None
     """Why staff passed it on."""
-    unread: Sequence[str]
-    """Parts that the tool's connector could not read."""
     raw: str | None
     """What came, in base64; null where nothing was kept, or it is kept no longer."""
     became: list[EventView]
@@ -116,26 +120,21 @@ class RetryMany(Filter, forbid_unknown_fields=True):
     """Which messages are to be decided again: the filters of their list."""
 
     outcome: str | None = None
-    why: str | None = None
 
 
 async def list_messages(keeper: Keeper, visit: Visit) -> Answer:
     """A page of what was heard."""
-    query = visit.query(*FILTERS, *PAGED)
-    asker = await identify_now(keeper, visit)
-    part = paged(query, of="messages")
-    wanted = _wanted(query, asker, keeper)
-    position, found = await asyncio.to_thread(_page, keeper, wanted, part)
-    last = found[part.limit - 1].position if len(found) > part.limit else None
-    items = [_item(one) for one in found[: part.limit]]
-    return told(Messages(items, part.next(last) if last is not None else None), position=position)
+    part = await LISTING.part(keeper, visit)
+    items = [_item(one) for one in part.records]
+    return told(Messages(items, part.next), position=part.position)
 
 
 async def show_message(keeper: Keeper, visit: Visit) -> Answer:
     """One message: what was said, what became of it, what it caused."""
     visit.query()
     asker = await identify_now(keeper, visit)
-    return told(await _shown(keeper, asker, visit.segment(3)))
+    row = await LISTING.one(keeper, asker, visit.segment(3))
+    return told(await view_of(keeper, asker, row))
 
 
 async def retry_message(keeper: Keeper, visit: Visit) -> Answer:
@@ -143,7 +142,7 @@ async def retry_message(keeper: Keeper, visit: Visit) -> Answer:
     body = visit.read_as(RetryBody) if visit.body else RetryBody()
     visit.query()
     asker = await identify(keeper, visit)
-    row = await asyncio.to_thread(row_named, keeper, asker, visit.segment(3))
+    row = await LISTING.one(keeper, asker, visit.segment(3))
     ask = _retry(row, asker, body.reason)
     taken = await asking.decide_again(keeper, visit, ask)
     headers = [(b"idempotency-replayed", b"true")] if taken.replayed else []
@@ -152,36 +151,7 @@ async def retry_message(keeper: Keeper, visit: Visit) -> Answer:
 
 async def retry_messages(keeper: Keeper, scope: Any, receive: Any, send: Any) -> None:
     """Decide all messages of a filter again, or tell how many there are."""
-    await run(keeper, scope, receive, send, _Retrying(keeper))
-
-
-# --- which --------------------------------------------------------------------------------------
-
-
-def _wanted(query: Mapping[str, str], asker: Asker, keeper: Keeper) -> Wanted:
-    return Wanted(
-        tool=paging.tool_asked(query, asker, keeper),
-        outcome=paging.one_of("outcome", query, OUTCOMES),
-        why=paging.word("why", query),
-        **paging.case_asked(query, keeper),
-        since=paging.moment("since", query),
-        until=paging.moment("until", query),
-    )
-
-
-def _page(keeper: Keeper, wanted: Wanted, part: Paged) -> tuple[int, Sequence[OnList]]:
-    with keeper.store.reading() as session:
-        position = asking.followed(session)
-        return position, messages.page(session, wanted, part.limit + 1, before=part.before)
-
-
-def row_named(keeper: Keeper, asker: Asker, name: str) -> OnList:
-    """A message by its id; to a tool only its own are there."""
-    with keeper.store.reading() as session:
-        found = messages.named(session, [name]) if name.isprintable() else ()
-    if not found or asker.tool not in {None, found[0].tool}:
-        raise NotThere(f"no message has the id {name[:80]!r}")
-    return found[0]
+    await run(keeper, scope, receive, send, RetryMany, lambda _: _Retrying)
 
 
 # --- how it is shown ----------------------------------------------------------------------------
@@ -192,7 +162,7 @@ def _members(row: OnList) -> dict[str, Any]:
         "id": row.id,
         "tool": row.tool,
         "collection": row.collection,
-        "case": f"{row.collection}/{row.case_id}" if row.case_id else None,
+        "case": row.case or None,
         "ref": row.ref,
         "kind": row.kind,
         "event_id": row.event_id,
@@ -200,11 +170,12 @@ def _members(row: OnList) -> dict[str, Any]:
         "word": row.word,
         "fields": row.fields.split(),
         "at": asking.short(row.at),
-        "heard_at": asking.short(row.heard_at),
+        "heard_at": asking.short(row.recorded_at),
         "outcome": row.outcome,
         "why": row.why,
         "expected": row.expected or None,
         "times": row.times,
+        "unread": row.unread.split(),
     }
 
 
@@ -216,13 +187,14 @@ def _as_now(row: OnList, taken: Taken) -> OnList:
     """The row as it will be once the read models have followed."""
     message = taken.message
     case_id = (message.case or "").partition("/")[2]
-    now = {"outcome": message.outcome, "why": message.why, "times": message.times}
-    return replace(row, case_id=case_id or row.case_id, **now)
-
-
-async def _shown(keeper: Keeper, asker: Asker, name: str) -> MessageView:
-    row = await asyncio.to_thread(row_named, keeper, asker, name)
-    return await view_of(keeper, asker, row)
+    return replace(
+        row,
+        case_id=case_id or row.case_id,
+        outcome=message.outcome,
+        why=message.why,
+        expected=message.heard.expected or "",
+        times=message.times,
+    )
 
 
 async def view_of(keeper: Keeper, asker: Asker, row: OnList) -> MessageView:
@@ -233,21 +205,29 @@ async def view_of(keeper: Keeper, asker: Asker, row: OnList) -> MessageView:
         streams += asking.streams_about(row.collection, row.case_id, lifecycle)
     entries = await asking.entries_of(keeper, streams)
     own = [entry for entry in entries if entry.stream == row.stream]
-    heard = own[0].event
+    heard, became = own[0].event, _as_it_stands(own)
     assert isinstance(heard, Heard), row.stream
     raw = await asyncio.to_thread(_raw, keeper, row.stream)
     return MessageView(
         **_members(row),
-        values={**heard.fields, **heard.personal},
-        taken=heard.taken,
-        not_taken=heard.not_taken,
+        values={**heard.fields, **heard.personal, **became.personal},
+        taken=became.taken,
+        not_taken=became.not_taken,
         by=heard.by,
         reason=heard.reason,
-        unread=heard.unread,
         raw=b64encode(raw).decode() if raw else None,
         became=_views(own, row, asker, keeper),
         caused=_views([one for one in entries if _is_caused(one, row)], row, asker, keeper),
     )
+
+
+def _as_it_stands(own: Sequence[Entry]) -> Heard:
+    """What was said, with what has become of it."""
+    known = NOTHING
+    for entry in own:
+        known = learn(known, entry)
+    assert isinstance(known.state, Message), own[0].stream
+    return known.state.heard
 
 
 def _is_caused(entry: Entry, row: OnList) -> bool:
@@ -257,7 +237,7 @@ def _is_caused(entry: Entry, row: OnList) -> bool:
 
 def _views(entries: Sequence[Entry], row: OnList, asker: Asker, keeper: Keeper) -> list[EventView]:
     lifecycle = keeper.catalogue.lifecycles.get(row.collection)
-    hidden = hidden_from(asker, lifecycle) if lifecycle else ()
+    hidden = hidden_from(asker, lifecycle)
     about = {"collection": row.collection, "id": row.case_id or None}
     return [view(entry, lifecycle, hidden=hidden, **about) for entry in entries]
 
@@ -283,39 +263,22 @@ def _retry(row: OnList, asker: Asker, reason: str | None) -> Ask:
 class _Retrying(Bulk[OnList]):
     """All messages of a filter, decided again one by one."""
 
-    filters = RetryMany
+    about = "messages"
+    listing = LISTING
 
-    def admit(self, asker: Asker, asked: Filter) -> None:
-        """Staff say why; a key for reading decides nothing."""
-        if asker.read_only:
-            raise NotYours(f"the key of {asker.name} is for reading only")
-        if asker.staff and not asked.reason and not asked.plan:
-            raise ReasonRequired("staff who have messages decided again say why")
-        self._wanted = _wanted(asked.query(), asker, self.keeper)
+    def shown(self, records: Sequence[OnList]) -> Sequence[MessageItem]:
+        """Some of them, for a plan."""
+        return [_item(one) for one in records]
 
-    def page(self, before: int | None, most: int) -> Sequence[OnList]:
-        """The next part of them."""
-        with self.keeper.store.reading() as session:
-            return messages.page(session, self._wanted, most, before=before)
-
-    def named(self, ids: Sequence[str]) -> Sequence[OnList]:
-        """Those of these ids."""
-        with self.keeper.store.reading() as session:
-            return messages.named(session, ids)
-
-    def shown(self, record: OnList) -> MessageItem:
-        """One of them, in the sample of a plan."""
-        return _item(record)
-
-    def ask(self, record: OnList, asker: Asker, reason: str | None) -> Ask:
+    def ask(self, record: OnList) -> Ask:
         """Decide it again."""
-        return _retry(record, asker, reason)
+        return _retry(record, self.asker, self.asked.reason)
 
-    def became(self, record: OnList, outcome: Outcome) -> Item:
-        """What has become of it."""
+    def became(self, record: OnList, outcome: Outcome) -> Done:
+        """What it is taken for now."""
         assert isinstance(outcome, Taken), outcome
         now = outcome.message
-        return Item(id=record.id, outcome=now.outcome, why=now.why, was=record.outcome)
+        return Done(id=record.id, outcome=now.outcome, why=now.why, was=record.outcome)
 
 
 OPERATIONS = (
@@ -325,7 +288,7 @@ OPERATIONS = (
         list_messages,
         "Everything heard, newest first, with what became of it; a tool sees its own",
         gives=Messages,
-        query={**FILTERS, **PAGED},
+        query={**LISTING.filters, **PAGED},
         refuses=(UnknownCollection, UnknownTool, NotYours),
         visible="views",
     ),
@@ -346,7 +309,6 @@ OPERATIONS = (
         takes=RetryBody,
         bodiless=True,
         writes=True,
-        refuses=(ReasonRequired,),
         visible="views",
     ),
     Operation(
@@ -358,7 +320,7 @@ OPERATIONS = (
         gives=RetriedMessages,
         takes=RetryMany,
         converse=retry_messages,
-        again="asked again what is settled stays as it is: no `Idempotency-Key` is needed",
-        refuses=(UnknownCollection, UnknownTool, NotYours, ReasonRequired),
+        writes=True,
+        refuses=(UnknownCollection, UnknownTool),
     ),
 )

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from api.door import Keeper
 from lifecycle.pulse import Histogram
 from lifecycle.refusals import StorageUnavailable
+from projections import drift
 from projections.follower import lag
 from projections.records import counts
 
@@ -93,7 +94,8 @@ class Kept(Collector):
             return
         try:
             with store.reading() as session:
-                heard, drift = counts(session, "messages"), counts(session, "drift")
+                heard = counts(session, "messages")
+                differ = drift.counts(session, self._keeper.journal.clock())
         except StorageUnavailable:
             return
         yield _sorted(
@@ -106,7 +108,7 @@ class Kept(Collector):
             "statekeeper_drift",
             "Where tools and the shared state were found to differ, and what came of it.",
             ("tool", "state"),
-            drift,
+            differ,
         )
 
     def _followed(self) -> Iterator[Metric]:

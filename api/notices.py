@@ -1,46 +1,53 @@
 """Everything that tools were or are to be told; and having it told after all."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from api import asking, paging
+from api import asking
 from api.asking import Reason, hidden_from
-from api.bulk import Bulk, Filter, Item, Plan, run
+from api.bulk import Bulk, Filter, Moment, Plan, run
 from api.door import Answer, Keeper, Operation, Visit, told
 from api.keys import identify_now
-from api.paging import OF_A_CASE, PAGED, Paged, paged
-from lifecycle import telling
-from lifecycle.events import Asker, Event, NoticeDue, OfNotice
-from lifecycle.journal import Outcome, Record
+from api.missing import Missing, MissingItem
+from api.paging import PAGED, Choice, Listing
+from lifecycle.asks import Answer as Settled
+from lifecycle.asks import Ask
+from lifecycle.events import Asker, Done, Entry, NoticeDue, OfNotice
+from lifecycle.journal import Outcome
+from lifecycle.known import FlowState
+from lifecycle.notices import Tell
 from lifecycle.refusals import (
-    NotThere,
     NotYours,
-    ReasonRequired,
     StaffOnly,
     UnknownCollection,
     UnknownTool,
 )
 from lifecycle.streams import flow_stream
 from projections import notices
-from projections.book import Waiting
 from projections.courier import body_of
-from projections.notices import STATES, OnList, Wanted
+from projections.notices import STATES, TYPES, OnList
+from projections.routes import routes
 from projections.timeline import EventView, stamp, view
+from projections.waits import Tried, Wait, waits
 
-FILTERS: Final[Mapping[str, str]] = {
-    "tool": "what this tool is told",
-    "state": "`waiting`, `delivered`, `superseded` or `given-up`",
-    "why": "due because of this: `drift`, or `asked` by staff",
-    **OF_A_CASE,
-    "since": "due since (RFC 3339)",
-    "until": "due before",
-}
-RECOVERABLE: Final = ("waiting", "given-up")
+LISTING: Final = Listing(
+    model=notices.Notices,
+    noun="notice",
+    whose="what this tool is told",
+    why="due because of this: `drift`, `missing`, or `asked` by staff",
+    came="due",
+    choices=(
+        Choice("state", "sort", STATES, "`waiting`, `delivered`, `superseded` or `given-up`"),
+        Choice("type", "type", TYPES, "of this type, as it is posted"),
+    ),
+    ends="delivered, superseded or given up",
+)
 
 
 class NoticeItem(Struct):
@@ -58,7 +65,8 @@ class NoticeItem(Struct):
     request: str
     reaction: str
     why: str
-    """Empty where the case changed; `drift` where a wrong word is put right, `asked` by staff."""
+    """Empty where the case changed; `drift` where a wrong word is put right, `asked` by staff;
+    `missing` where staff have the tool told what it was never told."""
     case_version: int
     due_at: str
     state: Literal["waiting", "delivered", "superseded", "given-up"]
@@ -71,6 +79,8 @@ class NoticeItem(Struct):
     """Those made, of what has ended."""
     status: int | None
     """What the tool's server answered; null where a person carried it, or nothing was answered."""
+    waits: Wait | None
+    """Null where it waits no more."""
 
 
 class Notices(Struct):
@@ -95,99 +105,98 @@ class NoticeView(NoticeItem):
 
 
 class NoticeBody(Struct, forbid_unknown_fields=True):
-    """Why it is done; needed from staff."""
+    """Why it is done, for those who read the history."""
 
     reason: Reason | None = None
+
+
+Sample = Annotated[
+    list[Any],
+    Meta(
+        extra_json_schema={
+            "items": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/NoticeItem"},
+                    msgspec.json.schema(MissingItem)["$defs"]["MissingItem"],
+                ]
+            }
+        }
+    ),
+]
+"""Notices, or what is missing."""
 
 
 class RecoveredNotices(Plan, omit_defaults=True):
     """What became of each notice; or, planned, how many there are."""
 
-    sample: list[NoticeItem] | None = None
+    sample: Sample | None = None
     """With `plan`: the newest of them."""
 
 
 class RecoverMany(Filter, forbid_unknown_fields=True):
     """Which notices are to be told now: the filters of their list."""
 
-    state: Literal["waiting", "given-up"] = "given-up"
-    why: str | None = None
+    state: Literal["waiting", "given-up", "missing"] | None = None
+    """Unless told: what was given up, and what waits for a flow that its tool has stopped (410),
+    which runs again by it. `missing`: no notices at all, but the words that tools were never told,
+    or do not show, and that nothing is due for; staff only, by `tool`, `collection` and `id`."""
+    type: str | None = None
+    ended_since: Moment | None = None
+    """Given up since."""
 
 
 async def list_notices(keeper: Keeper, visit: Visit) -> Answer:
     """A page of what tools are told."""
-    query = visit.query(*FILTERS, *PAGED)
-    asker = await identify_now(keeper, visit)
-    part = paged(query, of="notices")
-    wanted = _wanted(query, asker, keeper)
-    position, found = await asyncio.to_thread(_page, keeper, wanted, part)
-    last = found[part.limit - 1].position if len(found) > part.limit else None
-    tried = await asyncio.to_thread(_tried, keeper, found[: part.limit])
-    items = [_item(one, tried.get(one.id)) for one in found[: part.limit]]
-    return told(Notices(items, part.next(last) if last is not None else None), position=position)
+    part = await LISTING.part(keeper, visit)
+    items = await asyncio.to_thread(_items, keeper, part.records)
+    return told(Notices(items, part.next), position=part.position)
 
 
 async def show_notice(keeper: Keeper, visit: Visit) -> Answer:
     """One notice, with what it tells and what has become of it."""
     visit.query()
     asker = await identify_now(keeper, visit)
-    row = await asyncio.to_thread(_row, keeper, asker, visit.segment(3))
+    row = await LISTING.one(keeper, asker, visit.segment(3))
     return told(await _view(keeper, asker, row))
 
 
 async def retry_notice(keeper: Keeper, visit: Visit) -> Answer:
     """Have a notice told now: one that was given up, or waits for its next attempt."""
-    return await _recorded(keeper, visit, _recovered)
+    return await _told(keeper, visit, "again")
 
 
 async def deliver_notice(keeper: Keeper, visit: Visit) -> Answer:
     """Staff have carried a notice themselves."""
-    return await _recorded(keeper, visit, _ticked_off)
+    return await _told(keeper, visit, "by-hand")
 
 
 async def recover_notices(keeper: Keeper, scope: Any, receive: Any, send: Any) -> None:
-    """Have all notices of a filter told now, or tell how many there are."""
-    await run(keeper, scope, receive, send, _Recovering(keeper))
-
-
-# --- which --------------------------------------------------------------------------------------
-
-
-def _wanted(query: Mapping[str, str], asker: Asker, keeper: Keeper) -> Wanted:
-    return Wanted(
-        tool=paging.tool_asked(query, asker, keeper),
-        state=paging.one_of("state", query, STATES),
-        why=paging.word("why", query),
-        **paging.case_asked(query, keeper),
-        since=paging.moment("since", query),
-        until=paging.moment("until", query),
+    """Have all notices of a filter told now, or what is missing; or tell how many there are."""
+    await run(
+        keeper,
+        scope,
+        receive,
+        send,
+        RecoverMany,
+        lambda asked: Missing if asked.state == "missing" else _Recovering,
     )
-
-
-def _page(keeper: Keeper, wanted: Wanted, part: Paged) -> tuple[int, Sequence[OnList]]:
-    with keeper.store.reading() as session:
-        found = notices.page(session, wanted, part.limit + 1, before=part.before)
-        return asking.followed(session), found
-
-
-def _row(keeper: Keeper, asker: Asker, name: str) -> OnList:
-    """A notice by its id; to a tool only its own are there."""
-    with keeper.store.reading() as session:
-        found = notices.named(session, [name]) if name.isprintable() else ()
-    if not found or asker.tool not in {None, found[0].tool}:
-        raise NotThere(f"no notice has the id {name[:80]!r}")
-    return found[0]
 
 
 # --- how it is shown ----------------------------------------------------------------------------
 
 
-def _members(row: OnList) -> dict[str, Any]:
+def _items(keeper: Keeper, rows: Sequence[OnList]) -> list[NoticeItem]:
+    tried = why_waiting(keeper, rows)
+    return [NoticeItem(**_members(one, tried.get(one.id))) for one in rows]
+
+
+def _members(row: OnList, tried: Tried | None = None) -> dict[str, Any]:
+    known = tried.known if tried else None
     return {
         "id": row.id,
         "tool": row.tool,
         "collection": row.collection,
-        "case": f"{row.collection}/{row.case_id}",
+        "case": row.case,
         "type": row.type,
         "status_field": row.status_field,
         "word": row.word,
@@ -195,140 +204,133 @@ def _members(row: OnList) -> dict[str, Any]:
         "reaction": row.reaction,
         "why": row.why,
         "case_version": row.case_version,
-        "due_at": asking.short(row.due_at),
+        "due_at": asking.short(row.recorded_at),
         "state": row.state,
         "ended_at": asking.short(row.ended_at) or None,
         "ended_why": row.ended_why,
         "newer": row.newer,
-        "attempts": row.attempts,
+        "attempts": known.attempts if known else row.attempts,
         "status": row.status or None,
+        "waits": tried.wait if tried else None,
     }
 
 
-def _item(row: OnList, tried: Waiting | None = None) -> NoticeItem:
-    members = _members(row)
-    return NoticeItem(**members | {"attempts": tried.attempts} if tried else members)
+async def _view(keeper: Keeper, asker: Asker, row: OnList, upto: int | None = None) -> NoticeView:
+    """A notice with all that the log has of it, which is what counts; as of a version, where asked.
 
-
-async def _view(keeper: Keeper, asker: Asker, row: OnList) -> NoticeView:
-    """A notice with all that the log has of it, which is what counts."""
+    That is a version of the stream that it stands in.
+    """
     entries = [
         entry
         for entry in await asking.entries_of(keeper, [row.stream])
         if isinstance(entry.event, OfNotice) and entry.event.id == row.id
     ]
+    then = [entry for entry in entries if upto is None or entry.version <= upto]
     due = entries[0].event
     assert isinstance(due, NoticeDue), row.id
-    for entry in entries[1:]:
-        row = notices.Notices().fold(row, entry)
     lifecycle = keeper.catalogue.lifecycles.get(row.collection)
-    hidden = hidden_from(asker, lifecycle) if lifecycle else ()
-    tried = (await asyncio.to_thread(_tried, keeper, [row])).get(row.id)
-    members = {**_members(row), "attempts": tried.attempts} if tried else _members(row)
-    next_at = tried.ready_at if tried else None
+    hidden = hidden_from(asker, lifecycle)
+    tried = (await asyncio.to_thread(why_waiting, keeper, [_folded(row, entries)])).get(row.id)
+    known = tried.known if tried else None
+    next_at = known.ready_at if known else None
     return NoticeView(
-        **members,
-        last_try=tried.why if tried else "",
+        **_members(_folded(row, then), tried),
+        last_try=known.why if known else "",
         next_try=stamp(datetime.fromtimestamp(next_at / 1000, UTC)) if next_at else None,
         body=msgspec.json.decode(body_of(due, entries[0].position)),
-        became=[view(entry, lifecycle, hidden=hidden) for entry in entries],
+        became=[view(entry, lifecycle, hidden=hidden) for entry in then],
     )
 
 
-def _tried(keeper: Keeper, rows: Sequence[OnList]) -> Mapping[str, Waiting]:
-    """What the courier's book has of those that wait and were tried before, by id."""
-    waiting = [row.id for row in rows if row.state == "waiting"]
-    if keeper.book is None or not waiting:
-        return {}
-    return {one.id: one for one in keeper.book.notices(waiting) if one.attempts}
+def _folded(row: OnList, entries: Sequence[Entry]) -> OnList:
+    """The notice as these entries leave it, the first of which made it due."""
+    model, folded = notices.Notices(), None
+    for entry in entries:
+        folded = model.fold(folded, entry)
+    return folded or row
+
+
+def why_waiting(keeper: Keeper, rows: Sequence[OnList]) -> dict[str, Tried]:
+    """Why those of these notices wait that do, by their ids."""
+    ways = routes(keeper.catalogue.lifecycles, keeper.environment)
+    return waits(rows, keeper.book, ways, partial(said_by, keeper), keeper.journal.clock())
+
+
+def said_by(keeper: Keeper, tool: str) -> FlowState:
+    """What a tool has said of being told anything."""
+    journal, stream = keeper.journal, flow_stream(tool)
+    state = (journal.memory.peek(stream) or journal.known_now(stream)).state
+    return state if isinstance(state, FlowState) else FlowState()
 
 
 # --- having it told -----------------------------------------------------------------------------
 
-Deciding = Callable[[OnList, Asker, str | None], telling.Decision]
+How = Literal["again", "by-hand"]
 
 
-def let_run(keeper: Keeper, tool: str, asker: Asker, reason: str | None) -> None:
-    """Have a flow that the tool had stopped (410 Gone) run again: somebody wants it told."""
-    started = Record(flow_stream(tool), telling.started(tool, asker, reason))
-    keeper.journal.answer_many_later([started], 0)
-
-
-def _recovered(row: OnList, asker: Asker, reason: str | None) -> telling.Decision:
-    return telling.recovered(row.id, f"{row.collection}/{row.case_id}", row.tool, asker, reason)
-
-
-def _ticked_off(row: OnList, asker: Asker, _reason: str | None) -> telling.Decision:
-    if asker.tool:
-        raise StaffOnly(f"{asker.tool!r} is a tool; what a person has carried is for staff to say")
-    return telling.ticked_off(row.id, f"{row.collection}/{row.case_id}", row.tool, asker)
-
-
-async def _recorded(keeper: Keeper, visit: Visit, deciding: Deciding) -> Answer:
+async def _told(keeper: Keeper, visit: Visit, how: How) -> Answer:
     body = visit.read_as(NoticeBody) if visit.body else NoticeBody()
     visit.query()
     asker = await identify_now(keeper, visit)
-    _may(asker, body.reason)
-    row = await asyncio.to_thread(_row, keeper, asker, visit.segment(3))
-    if deciding is _recovered:
-        let_run(keeper, row.tool, asker, body.reason)
-    record = Record(row.stream, deciding(row, asker, body.reason))
-    await asyncio.to_thread(keeper.journal.record_now, record)
-    return told(await _view(keeper, asker, row))
+    row = await LISTING.one(keeper, asker, visit.segment(3))
+    what = Tell(tool=row.tool, how=how, notice=row.id, reason=body.reason)
+    ask = Ask(
+        asker=asker,
+        collection=row.collection,
+        id=row.case_id,
+        what=what,
+        request=asking.request_of(visit),
+    )
+    answer = await keeper.journal.answer(ask, len(visit.body))
+    before = answer.replayed
+    headers = [(b"idempotency-replayed", b"true")] if before else []
+    upto = before.event_version if before else None
+    return told(await _view(keeper, asker, row, upto), 200, headers)
 
 
-def _may(asker: Asker, reason: str | None) -> None:
-    if asker.read_only:
-        raise NotYours(f"the key of {asker.name} is for reading only")
-    if asker.staff and not reason:
-        raise ReasonRequired("staff who see to it that a tool is told say why")
+def _stopped(keeper: Keeper) -> list[str]:
+    """The tools that have said that they want to be told nothing any more."""
+    return [tool for tool in keeper.catalogue.tools() if said_by(keeper, tool).stopped_since]
 
 
 class _Recovering(Bulk[OnList]):
     """All notices of a filter, told now."""
 
-    filters = RecoverMany
+    about = "notices"
+    listing = LISTING
 
-    def admit(self, asker: Asker, asked: Filter) -> None:
-        """Staff say why; only what was not told can be told now."""
-        if not asked.plan:
-            _may(asker, asked.reason)
-        self._wanted = _wanted(asked.query(), asker, self.keeper)
-        self._happened: dict[str, Event | None] = {}
-        self._running: set[str] = set()
+    def check(self) -> None:
+        """Refuse filters that are none."""
+        asked = self.asked.query()
+        self._asked = {"state": "given-up"} | asked
+        self.wanted = LISTING.wanted(self._asked, self.asker, self.keeper)
 
-    def page(self, before: int | None, most: int) -> Sequence[OnList]:
-        """The next part of them."""
-        with self.keeper.store.reading() as session:
-            return notices.page(session, self._wanted, most, before=before)
+    def found(self) -> Iterator[OnList]:
+        """All of them; unless a state is told, also what waits for flows that were stopped."""
+        yield from LISTING.walk(self.keeper, self.wanted)
+        if self.asked.state or self.asked.ended_since:
+            return
+        for tool in _stopped(self.keeper):
+            if self._asked.get("tool", tool) == tool and self.asker.tool in {None, tool}:
+                waiting = {**self._asked, "state": "waiting", "tool": tool}
+                wanted = LISTING.wanted(waiting, self.asker, self.keeper)
+                yield from LISTING.walk(self.keeper, wanted)
 
-    def named(self, ids: Sequence[str]) -> Sequence[OnList]:
-        """Those of these ids."""
-        with self.keeper.store.reading() as session:
-            return notices.named(session, ids)
+    def shown(self, records: Sequence[OnList]) -> Sequence[NoticeItem]:
+        """Some of them, for a plan."""
+        return _items(self.keeper, records)
 
-    def shown(self, record: OnList) -> NoticeItem:
-        """One of them, in the sample of a plan."""
-        return _item(record)
-
-    def ask(self, record: OnList, asker: Asker, reason: str | None) -> Record:
+    def ask(self, record: OnList) -> Ask:
         """Have it told."""
-        if record.tool not in self._running:
-            self._running.add(record.tool)
-            let_run(self.keeper, record.tool, asker, reason)
-        decide = _recovered(record, asker, reason)
+        what = Tell(tool=record.tool, how="again", notice=record.id, reason=self.asked.reason)
+        return Ask(asker=self.asker, collection=record.collection, id=record.case_id, what=what)
 
-        def noted(known: Any, now: Any) -> Event | None:
-            self._happened[record.id] = event = decide(known, now)
-            return event
-
-        return Record(record.stream, noted)
-
-    def became(self, record: OnList, _outcome: Outcome) -> Item:
+    def became(self, record: OnList, outcome: Outcome) -> Done:
         """What has become of it: it waits again, or has ended meanwhile."""
-        if self._happened.pop(record.id, None) is None:
-            return Item(id=record.id, was=record.state, why="it has ended meanwhile")
-        return Item(id=record.id, outcome="waiting", was=record.state)
+        assert isinstance(outcome, Settled), outcome
+        if outcome.entry is None:
+            return Done(id=record.id, was=record.state, why="it has ended meanwhile")
+        return Done(id=record.id, outcome="waiting", was=record.state)
 
 
 OPERATIONS = (
@@ -338,7 +340,7 @@ OPERATIONS = (
         list_notices,
         "Everything that tools were or are to be told, newest first; a tool sees its own",
         gives=Notices,
-        query={**FILTERS, **PAGED},
+        query={**LISTING.filters, **PAGED},
         refuses=(UnknownCollection, UnknownTool, NotYours),
         visible="views",
     ),
@@ -358,9 +360,7 @@ OPERATIONS = (
         gives=NoticeView,
         takes=NoticeBody,
         bodiless=True,
-        again="asked again it is tried once more, under the same `webhook-id`;"
-        " what was told meanwhile is told no more: no `Idempotency-Key` is needed",
-        refuses=(NotYours, ReasonRequired),
+        writes=True,
         visible="views",
     ),
     Operation(
@@ -371,20 +371,20 @@ OPERATIONS = (
         gives=NoticeView,
         takes=NoticeBody,
         bodiless=True,
-        again="asked again nothing changes: no `Idempotency-Key` is needed",
-        refuses=(NotYours, StaffOnly, ReasonRequired),
+        writes=True,
+        refuses=(StaffOnly,),
         visible="views",
     ),
     Operation(
         "POST",
         "/v1/notices/recover",
         None,
-        "Have all notices of a filter told now: a line for each as it is done;"
-        " with `plan` only how many there are",
+        "Have all notices of a filter told now, or what is missing: a line for each as it is"
+        " done; with `plan` only how many there are",
         gives=RecoveredNotices,
         takes=RecoverMany,
         converse=recover_notices,
-        again="asked again what was told meanwhile is told no more: no `Idempotency-Key` is needed",
-        refuses=(UnknownCollection, UnknownTool, NotYours, ReasonRequired),
+        writes=True,
+        refuses=(UnknownCollection, UnknownTool, StaffOnly),
     ),
 )

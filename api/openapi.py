@@ -27,6 +27,7 @@ from lifecycle.declaration import Field
 from lifecycle.fields import ID_PATTERN
 from lifecycle.refusals import Refusal
 from lifecycle.reports import OUTCOMES
+from projections.notices import TYPES
 from projections.views import CaseView, ToolView
 
 Schema = dict[str, Any]
@@ -61,7 +62,7 @@ def document_route(operations: Sequence[Operation], catalogue: Catalogue) -> HTT
     """Serve the description."""
     content = JSON.encode(document(operations, catalogue))
 
-    @get("/schema/openapi.json", sync_to_thread=False, include_in_schema=False)
+    @get(["/schema", "/schema/openapi.json"], sync_to_thread=False, include_in_schema=False)
     def show() -> Response[bytes]:
         return Response(content, media_type=MediaType.JSON)
 
@@ -133,7 +134,6 @@ def _operation(operation: Operation, form: Form | None, *, walked: bool) -> Sche
     described: Schema = {
         "operationId": operation.name + (form.suffix.replace(".", "_") if form else ""),
         "summary": form.summary if form else operation.summary,
-        **({"description": _sentence(operation.again)} if operation.again and not form else {}),
         "tags": [_tag(operation)],
         "parameters": [
             *_in_path(operation, walked=walked),
@@ -311,7 +311,7 @@ _TIME: Final = {"type": "string", "format": "date-time"}
 
 MESSAGE: Final = "msg_o3j7ziqacoazklq4pelxskng"
 DRIFT: Final = "dft_gzpwu7i46b4ilx4moxsdbxz7"
-NOTICE: Final = "ntc_3899468123eb30c1b5805d0baa"
+NOTICE: Final = "ntc_019df359b0700b3899468123eb"
 """What a message, a difference and a notice of the walk are called."""
 
 _PATH: Final[Mapping[str, tuple[Schema, str]]] = {
@@ -343,11 +343,13 @@ _QUERY: Final[Mapping[str, Schema]] = {
     "updated_since": _TIME,
     "overdue": {"const": "true"},
     "outcome": {"enum": list(OUTCOMES)},
+    "type": {"enum": list(TYPES)},
     "why": {"type": "string", "maxLength": 200},
     "id": {"$ref": REF.format(name="CaseId")},
     "collection": {"$ref": REF.format(name="Collection")},
     "since": _TIME,
     "until": _TIME,
+    "ended_since": _TIME,
     "drift": {"const": "true"},
     "q": {"type": "string", "minLength": 1, "maxLength": 200},
     "limit": {"type": "integer", "minimum": 1, "maximum": 500},

@@ -53,6 +53,13 @@ class BadSignature(Refusal):
     title = "Bad signature"
 
 
+class TooManyRequests(Refusal):
+    """Too many wrong keys were tried from this address; `retry_after` says how long to wait."""
+
+    code = "too-many-requests"
+    title = "Too many requests"
+
+
 class InternalFault(Refusal):
     """We are wrong; the log has the fault under the request's id."""
 
@@ -62,6 +69,10 @@ class InternalFault(Refusal):
 
 class PositionNotReached(refusals.StorageUnavailable):
     """The position that the request wants to see has not become visible here in time."""
+
+
+class BeingAnswered(refusals.Overloaded):
+    """The same ask, under the same idempotency key, is being answered at this moment."""
 
 
 STATUS: dict[type[Refusal], int] = {
@@ -92,9 +103,11 @@ STATUS: dict[type[Refusal], int] = {
     refusals.InvalidFields: 422,
     refusals.FieldsMissing: 422,
     refusals.ReasonRequired: 422,
+    TooManyRequests: 429,
     refusals.StorageUnavailable: 503,
     PositionNotReached: 503,
     refusals.Overloaded: 503,
+    BeingAnswered: 503,
     refusals.DefinitionNotAdopted: 503,
 }
 """Every refusal that can be raised, in the order in which an ask is judged."""
@@ -135,6 +148,8 @@ def headers_of(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     match refusal:
         case NotNow():
             return [(b"retry-after", str(refusal.retry_after_seconds).encode())]
+        case TooManyRequests(facts={"retry_after": int(seconds)}):
+            return [(b"retry-after", str(seconds).encode())]
         case refusals.NotSignedIn():
             return [(b"www-authenticate", b'Bearer realm="statekeeper"')]
         case BadSignature():

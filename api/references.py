@@ -61,7 +61,7 @@ OPERATIONS = (
         gives=CaseView,
         takes=ReferenceBody,
         writes=True,
-        refuses=(UnknownTool, ReferenceTaken, ReasonRequired),
+        refuses=(UnknownTool, UnknownReference, ReferenceTaken, ReasonRequired),
     ),
     Operation(
         "DELETE",

@@ -14,6 +14,7 @@ from api.keys import identify
 from api.problems import MalformedRequest
 from lifecycle import fields, refusals
 from lifecycle.asks import Taken
+from lifecycle.deliveries import WORD_LENGTH_MAX
 from lifecycle.messages import Hear
 from lifecycle.reports import Report
 from lifecycle.streams import message_id
@@ -22,6 +23,11 @@ FIELDS_MAX = 200
 """Fields that one report may name."""
 
 Collection = Annotated[str, Meta(extra_json_schema={"$ref": "#/components/schemas/Collection"})]
+
+
+Word = Annotated[
+    str, Meta(min_length=1, max_length=WORD_LENGTH_MAX, pattern=r"^[^\x00-\x1f\x7f]+(?![\s\S])")
+]
 
 
 class ReportBody(Struct, forbid_unknown_fields=True):
@@ -36,7 +42,7 @@ class ReportBody(Struct, forbid_unknown_fields=True):
     """The kind of record that `ref` names, where it is not the tool's main one."""
     status_field: Ref | None = None
     """Where the tool shows the word; may be left out where it has one such field."""
-    word: Ref | None = None
+    word: Word | None = None
     fields: Annotated[dict[str, Any], Meta(max_length=FIELDS_MAX)] = {}
     """Canonical field → value; what cannot be taken is told, and stops nothing else."""
     event_id: Ref | None = None
@@ -124,6 +130,7 @@ OPERATIONS = (
         refuses=(
             refusals.UnknownCollection,
             refusals.UnknownTool,
+            refusals.UnknownReference,
             refusals.UnknownCase,
             refusals.ReasonRequired,
         ),

@@ -32,6 +32,10 @@ GRACE_SECONDS = 10
 """How long requests under way may take to end."""
 WORKER_SECONDS_MAX = 5.0
 """How long the worker may take to end."""
+AWAITED_SECONDS_MAX = 3.0
+"""How long readiness waits for the worker's first pass."""
+AWAITED_EVENTS_MAX = 100_000
+"""In a larger log it waits for none: its lists may have to be checked or made for long."""
 WORKER_PAUSE_SECONDS = 0.5
 WORKER_PAUSE_SECONDS_MAX = 30.0
 """Before the worker is started again; it grows while it dies young."""
@@ -51,7 +55,7 @@ def run(settings: Settings) -> None:
     journal = open_journal(settings.database, catalogue.lifecycles, settings.master_key)
     try:
         journal.recorder.hold_for_service()
-        adopt(journal, catalogue.lifecycles.values())
+        adopt(journal, catalogue.lifecycles.values(), tell=settings.tell)
         store = open_store(settings.database, catalogue.lifecycles)
         book = open_book(settings.database)
         keeper = Keeper(
@@ -63,25 +67,31 @@ def run(settings: Settings) -> None:
             public_url=settings.public_url,
             fetcher=Fetcher(os.environ),
         )
-        for line in _first_words(keeper, settings):
-            click.echo(line)
-        config = uvicorn.Config(
-            application(keeper),
-            loop="uvloop",
-            http="httptools",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            lifespan="on",
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            timeout_keep_alive=30,
-        )
-        with closing(store), closing(book), Worker(settings) if settings.worker else nullcontext():
-            Server(config, keeper.live).run(sockets=[claimed])
+        worker = Worker(settings, keeper.starting) if settings.worker else nullcontext()
+        if settings.worker and journal.position < AWAITED_EVENTS_MAX:
+            keeper.starting.set()
+        with closing(store), closing(book), worker:
+            for line in _first_words(keeper, settings):
+                click.echo(line)
+            Server(_config(keeper), keeper.live).run(sockets=[claimed])
     finally:
         journal.stop()
         journal.recorder.close()
         log.info("stopped", position=journal.position)
+
+
+def _config(keeper: Keeper) -> uvicorn.Config:
+    return uvicorn.Config(
+        application(keeper),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=30,
+    )
 
 
 class Server(uvicorn.Server):
@@ -104,9 +114,10 @@ class Worker:
     It ends with its parent, whatever becomes of that: it reads a pipe that nobody writes to.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Start nothing yet."""
+    def __init__(self, settings: Settings, starting: threading.Event) -> None:
+        """Start nothing yet; `starting` is cleared once the lists are up to date, or soon."""
         self._settings = settings
+        self._starting = starting
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._watching = threading.Thread(target=self._watch, name="worker", daemon=True)
@@ -114,6 +125,9 @@ class Worker:
     def __enter__(self) -> None:
         """Start it, and again whenever it dies."""
         self._watching.start()
+        patience = threading.Timer(AWAITED_SECONDS_MAX, self._starting.clear)
+        patience.daemon = True
+        patience.start()
 
     def __exit__(self, *_: object) -> None:
         """Have it end."""
@@ -129,6 +143,8 @@ class Worker:
             child = self._child = self._started()
             if self._stopping.is_set() and child.stdin is not None:
                 child.stdin.close()
+            if child.stdout is not None and child.stdout.readline():
+                self._starting.clear()
             code = child.wait()
             if self._stopping.is_set():
                 return
@@ -150,6 +166,7 @@ class Worker:
             [sys.executable, "-c", _COMMAND, "worker", "--attached"],
             env=os.environ | named,
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             start_new_session=True,  # an interrupt from the terminal is for the service to handle
         )
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from api.digits import whole
+
 DATABASE = "sqlite:///var/statekeeper.db"
 DEFINITIONS = "definitions"
 HOST = "127.0.0.1"
@@ -36,6 +38,8 @@ class Settings(Struct, frozen=True):
     `smtps://…` or `https://…`, which is signed where `STATEKEEPER_ALERTS_SECRET` is set."""
     worker: bool = True
     """Does `serve` run a worker too? Else one has to run beside it (`serve --no-worker`)."""
+    tell: bool = False
+    """Are tools told the words that a new version of a definition changes (`serve --tell`)?"""
 
 
 def settings(environment: Mapping[str, str], **flags: object) -> Settings:
@@ -69,9 +73,10 @@ def settings(environment: Mapping[str, str], **flags: object) -> Settings:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:6]) <= PORT_MAX):
+    port = whole(text, 0, PORT_MAX)
+    if port is None:
         raise ValueError(f"STATEKEEPER_PORT is a whole number from 0 to {PORT_MAX}")
-    return int(text)
+    return port
 
 
 def _given(flags: Mapping[str, object]) -> dict[str, object]:

@@ -40,18 +40,20 @@ from lifecycle.events import (
     Reported,
     Valued,
 )
+from lifecycle.inherited import declared_by
 from lifecycle.journal import Journal
 from lifecycle.known import NOTHING, Known, learn
 from lifecycle.mapper import SEALED, EntryMapper, encode
+from lifecycle.model import Lifecycle
 from lifecycle.streams import reference_stream
 from lifecycle.vault import WrongMasterKey
-from projections import tables
 from projections.board import OnBoard, as_kept, on_board
 from projections.drift import Drift
 from projections.messages import DUPLICATE, Messages
 from projections.notices import Notices
 from projections.records import Sort, counts
 from projections.store import Store
+from projections.tables import board, follower
 
 BEGINNINGS: Final[Mapping[str, type[Event] | tuple[type[Event], ...]]] = {
     "case": CaseOpened,
@@ -63,6 +65,7 @@ BEGINNINGS: Final[Mapping[str, type[Event] | tuple[type[Event], ...]]] = {
     "message": Heard,
     "parked": Parked,
     "unfetched": Parked,
+    "releasing": Parked,
     "mirror": (Reported, NoticeDue, ReactionPlanned, DriftFound),
     "claims": ClaimMade,
     "flow": (FlowFailing, FlowStopped),
@@ -138,7 +141,9 @@ class Verifying:
         """Take the log as it is by now, and the read models if they are to be compared."""
         self._recorder = journal.recorder
         self._mapper = EntryMapper(journal.mapper.vault.apart())
-        self._lifecycles = journal.lifecycles
+        self._declared = journal.lifecycles
+        self._lifecycles = dict(self._declared)
+        """With those of the log that are declared no more."""
         self._store = store
         self.report = Report(self._recorder.last_position())
         self._followed = self._caught_up()
@@ -191,6 +196,13 @@ class Verifying:
                 if isinstance(event, DefinitionAdopted):
                     mark = DefinitionMark(event.version, event.digest)
                     self._marks.add((event.lifecycle, mark))
+                    self._remember(event)
+
+    def _remember(self, adopted: DefinitionAdopted) -> None:
+        """The last text of a lifecycle that is declared no more: by it its cases are understood."""
+        declaration = declared_by(adopted)
+        if declaration and declaration.collection not in self._declared:
+            self._lifecycles[declaration.collection] = Lifecycle(declaration)
 
     def _look_at(self, name: str, stored: Sequence[Notification]) -> None:
         """One stream: whole, in order, begun as it has to be, and what it amounts to."""
@@ -275,7 +287,7 @@ class Verifying:
         if self._store is None:
             return
         with self._store.reading() as session:
-            if session.rows(tables.SELECT_FOLLOWED)[0][0] != self.report.position:
+            if session.rows(follower.SELECT_FOLLOWED)[0][0] != self.report.position:
                 return
             for model, counted in self._counted.items():
                 listed = counts(session, model)
@@ -454,9 +466,7 @@ class Verifying:
     def _rows(self, subjects: Sequence[tuple[str, str]]) -> dict[tuple[str, str], OnBoard]:
         assert self._store is not None
         with self._store.reading() as session:
-            found = map(
-                on_board, session.rows(tables.SELECT_CASES, names=encode(subjects).decode())
-            )
+            found = map(on_board, session.rows(board.SELECT_CASES, names=encode(subjects).decode()))
             return {(row.case.collection, row.case.id): row for row in found}
 
     # --- the rest

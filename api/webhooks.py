@@ -31,7 +31,7 @@ from lifecycle.journal import IMPORT_ASKS_MAX
 from lifecycle.messages import Message as Known
 from lifecycle.messages import message_stream
 from lifecycle.refusals import UnknownTool
-from lifecycle.signatures import BadSignature, verify
+from lifecycle.signatures import BadSignature, Unsigned, verify
 
 ASIDE_BYTES: Final = 32 * 1024
 """A longer body is read beside the event loop, so that it keeps nobody waiting."""
@@ -142,11 +142,12 @@ def _introduced(ear: Ear, request: Request) -> Reply | None:
 
 
 def _understood(keeper: Keeper, ear: Ear, request: Request) -> Delivery | Reply:
-    """What a delivery says, once it is proved; what is not may still be an introduction."""
+    """What a delivery says, once it is proved; what is not signed may be an introduction."""
     try:
         _prove(keeper, ear, request)
     except BadSignature as exc:
-        if (reply := _introduced(ear, request)) is not None:
+        unsigned = isinstance(exc, Unsigned)
+        if unsigned and (reply := _introduced(ear, request)) is not None:
             return reply
         keeper.tally.unproven[ear.tool] += 1
         log.warning("bad signature", tool=ear.tool, why=str(exc))
@@ -171,7 +172,7 @@ def _prove(keeper: Keeper, ear: Ear, request: Request) -> None:
     """Raise `BadSignature` unless the delivery comes from where it says."""
     signature = ear.connector.signature
     if signature is None:
-        raise BadSignature("its connector does not say how it signs")
+        raise Unsigned("its connector does not say how it signs")
     if signature.none:
         _prove_by_token(ear, request.token)
         return
@@ -189,6 +190,8 @@ def _prove(keeper: Keeper, ear: Ear, request: Request) -> None:
 
 def _prove_by_token(ear: Ear, token: str) -> None:
     """What is not signed is sent to an address that nobody can guess."""
+    if not token:
+        raise Unsigned("not the address that the product was given")
     held = [secret for secret in ear.secrets if len(secret) >= TOKEN_LENGTH_MIN]
     if not held:
         raise BadSignature(f"no token of {TOKEN_LENGTH_MIN} characters or more is set")

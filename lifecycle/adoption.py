@@ -5,28 +5,22 @@ adopted after that; a process that still holds the old text decides nothing abou
 over, and nothing at all once the new one is adopted.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from msgspec import Struct
 
 from lifecycle.case import Case
+from lifecycle.census import Standing, census
 from lifecycle.chart import Configuration
-from lifecycle.definition import read
-from lifecycle.events import (
-    Asker,
-    CarriedOver,
-    CaseOpened,
-    DefinitionAdopted,
-    Event,
-    StateCorrected,
-    TransitionMade,
-    Valued,
-)
+from lifecycle.events import Asker, CarriedOver, DefinitionAdopted, Event
+from lifecycle.inherited import declared_by, detached, left_behind
 from lifecycle.journal import Journal, Record
 from lifecycle.known import Known
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import BadDefinition, Problem
+from lifecycle.rewording import Words, now, reworded, tell_words
 from lifecycle.streams import definition_stream
 
 NAMED_MAX = 10
@@ -47,16 +41,23 @@ class Adoption(Struct, frozen=True):
     """The cases that will stand under other names, or in new regions too, and where."""
     reworded: int = 0
     """Cases for which some tool will have another word."""
+    tells: Mapping[str, int] = {}
+    """Tool → of how many cases it would be told another word, if tools are to be told."""
     refused: str | None = None
     """Why it cannot be adopted."""
 
 
-def adopt(journal: Journal, lifecycles: Iterable[Lifecycle]) -> None:
-    """Let these definitions decide from now on.
+def adopt(journal: Journal, lifecycles: Collection[Lifecycle], *, tell: bool = False) -> None:
+    """Let these definitions decide from now on; with `tell`, tools are told the words that changed.
 
     One that means what the log last adopted changes nothing. A new version is adopted if every
-    open case can stand in it; else `BadDefinition` names those that cannot.
+    open case can stand in it; else `BadDefinition` names those that cannot. So it is where a
+    lifecycle that open cases follow is declared no more.
     """
+    if lost := [
+        Problem(one.lifecycle, 0, "", why) for one, why in left_behind(journal, lifecycles)
+    ]:
+        raise BadDefinition(tuple(lost))
     for lifecycle in lifecycles:
         while True:
             adoption = plan(journal, lifecycle)
@@ -67,7 +68,17 @@ def adopt(journal: Journal, lifecycles: Iterable[Lifecycle]) -> None:
             # Others may move cases meanwhile: look again until nothing is left to carry over.
             carrying = _carrying(lifecycle)
             journal.record_many([Record(f"case:{case}", carrying) for case in adoption.carried])
-        journal.record_now(Record(definition_stream(lifecycle.name), _adopting(lifecycle)))
+        adopting = _adopting(lifecycle, tells=tell)
+        journal.record_now(Record(definition_stream(lifecycle.name), adopting))
+        tell_words(journal, lifecycle, wanted=tell)
+
+
+def foretell(journal: Journal, lifecycles: Collection[Lifecycle]) -> Iterator[Adoption]:
+    """What adopting all of these would do; changes nothing."""
+    for lifecycle in lifecycles:
+        yield plan(journal, lifecycle)
+    for one, why in left_behind(journal, lifecycles):
+        yield Adoption(one.lifecycle, one.version, one.version, changes=True, refused=why)
 
 
 def plan(journal: Journal, lifecycle: Lifecycle) -> Adoption:
@@ -81,32 +92,37 @@ def plan(journal: Journal, lifecycle: Lifecycle) -> Adoption:
     if version <= adopted.version:
         refused = _not_raised(adopted)
         return Adoption(lifecycle.name, version, adopted.version, changes=True, refused=refused)
-    return _planned(adopted, lifecycle, _standing(journal, lifecycle.collection))
+    declared = declared_by(adopted)
+    before = Lifecycle(declared) if declared else None
+    if before and (lost := detached(journal, before, lifecycle)):
+        return Adoption(lifecycle.name, version, adopted.version, changes=True, refused=lost)
+    standing = census(journal, lifecycle.collection, version)
+    return _planned(adopted, before, lifecycle, standing)
 
 
 def _planned(
-    adopted: DefinitionAdopted, lifecycle: Lifecycle, standing: "Mapping[str, _Standing]"
+    adopted: DefinitionAdopted,
+    before: Lifecycle | None,
+    lifecycle: Lifecycle,
+    standing: Mapping[str, Standing],
 ) -> Adoption:
-    before = Lifecycle(read(adopted.text.encode(), lifecycle.name)[0])
+    """Where every open case would stand; `before` is None where nobody can read it any more."""
     open_cases = {
-        case: where for case, where in standing.items() if not before.chart.ended(where.states)
+        case: where for case, where in standing.items() if not _over(where, before, lifecycle)
     }
     carried: dict[str, Configuration] = {}
     strange: list[str] = []
-    reworded = 0
     for case, where in open_cases.items():
         if where.version >= lifecycle.mark.version:
             continue  # carried over already, by a start that did not come to its end
-        to = lifecycle.chart.carried(_renamed(where.states, lifecycle))
+        to = now(where, lifecycle)
         lost = [one for one in _renamed(where.fields, lifecycle) if one not in lifecycle.fields]
         if to is None or lost:
             strange.append(f"{case} ({', '.join(lost or where.states)})")
             continue
         if to != where.states or _renamed(where.fields, lifecycle) != where.fields:
             carried[case] = to
-        known_before = before.chart.is_whole(where.states)
-        if known_before and before.vocabulary.shown(where.states) != lifecycle.vocabulary.shown(to):
-            reworded += 1
+    words = reworded(before, lifecycle, standing) if before else {}
     return Adoption(
         lifecycle.name,
         lifecycle.mark.version,
@@ -114,9 +130,30 @@ def _planned(
         changes=True,
         open_cases=len(open_cases),
         carried=carried,
-        reworded=reworded,
+        reworded=len(words),
+        tells=_tells(words, lifecycle, standing),
         refused=_named(strange) if strange else None,
     )
+
+
+def _over(where: Standing, before: Lifecycle | None, lifecycle: Lifecycle) -> bool:
+    """Whether a case had ended; without the version before, whether it would have by now."""
+    if before:
+        return before.chart.ended(where.states)
+    to = now(where, lifecycle)
+    return to is not None and lifecycle.chart.ended(to)
+
+
+def _tells(
+    words: Mapping[str, Words], lifecycle: Lifecycle, standing: Mapping[str, Standing]
+) -> dict[str, int]:
+    """At most so many: what a tool shows already it is not told."""
+    tells: Counter[str] = Counter()
+    for case, before in words.items():
+        to = now(standing[case], lifecycle)
+        shown = lifecycle.vocabulary.shown(to) if to else {}
+        tells.update(tool for tool in lifecycle.told if shown.get(tool) != before.get(tool))
+    return dict(tells)
 
 
 def _renamed(names: Iterable[str], lifecycle: Lifecycle) -> tuple[str, ...]:
@@ -134,7 +171,7 @@ def _carrying(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]
     """Decided on the case as it is at that moment, wherever it stood when it was planned."""
     renamed = lifecycle.declaration.renamed
 
-    def decide(known: Known, now: datetime) -> Event | None:
+    def decide(known: Known, at: datetime) -> Event | None:
         case = known.state
         assert isinstance(case, Case)
         if case.lifecycle_version >= lifecycle.mark.version:
@@ -143,8 +180,8 @@ def _carrying(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]
         if to is None:
             raise _refused(lifecycle, _named([f"{case.collection}/{case.id} ({case.state})"]))
         return CarriedOver(
-            recorded_at=now,
-            time=max(now, case.changed_at),
+            recorded_at=at,
+            time=max(at, case.changed_at),
             by=Asker(),
             left=case.states,
             to=to,
@@ -156,8 +193,8 @@ def _carrying(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]
     return decide
 
 
-def _adopting(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]:
-    def decide(known: Known, now: datetime) -> Event | None:
+def _adopting(lifecycle: Lifecycle, *, tells: bool) -> Callable[[Known, datetime], Event | None]:
+    def decide(known: Known, at: datetime) -> Event | None:
         adopted = known.state
         if isinstance(adopted, DefinitionAdopted):
             if not _changed(adopted, lifecycle):
@@ -165,12 +202,13 @@ def _adopting(lifecycle: Lifecycle) -> Callable[[Known, datetime], Event | None]
             if lifecycle.mark.version <= adopted.version:  # another process was quicker
                 raise _refused(lifecycle, _not_raised(adopted))
         return DefinitionAdopted(
-            recorded_at=now,
+            recorded_at=at,
             by=Asker(),
             lifecycle=lifecycle.name,
             version=lifecycle.mark.version,
             digest=lifecycle.mark.digest,
             text=lifecycle.text,
+            tells=tells,
         )
 
     return decide
@@ -185,42 +223,6 @@ def _not_raised(adopted: DefinitionAdopted) -> str:
         f"means something else than the version {adopted.version} that the log adopted;"
         f" raise `version` to {adopted.version + 1} or more to adopt it"
     )
-
-
-class _Standing(Struct, frozen=True):
-    """Where a case stands, and the names of the fields it has."""
-
-    states: Configuration
-    fields: tuple[str, ...]
-    version: int = 0
-    """Of the definition that last moved it."""
-
-
-def _standing(journal: Journal, collection: str) -> dict[str, _Standing]:
-    """Every case of a collection, from the whole log."""
-    standing: dict[str, _Standing] = {}
-    position, prefix = 0, f"case:{collection}/"
-    while tail := journal.recorder.tail(position):
-        for stored in tail:
-            if str(stored.originator_id).startswith(prefix):
-                entry = journal.mapper.to_domain_event(stored)
-                case = entry.stream.removeprefix("case:")
-                standing[case] = _moved(standing.get(case, _Standing((), ())), entry.event)
-        position = tail[-1].id
-    return standing
-
-
-def _moved(where: _Standing, event: Event) -> _Standing:
-    states, fields, version = where.states, where.fields, where.version
-    if isinstance(event, CaseOpened | TransitionMade | StateCorrected | CarriedOver):
-        states, version = event.to, event.definition.version
-    if isinstance(event, Valued):
-        told = {**event.fields, **event.personal}
-        kept = dict.fromkeys(name for name in fields if name not in told)
-        fields = (*kept, *(name for name, value in told.items() if value is not None))
-    if isinstance(event, CarriedOver):
-        fields = tuple(event.renamed.get(name, name) for name in fields)
-    return _Standing(states, fields, version)
 
 
 def _refused(lifecycle: Lifecycle, message: str) -> BadDefinition:

@@ -22,9 +22,10 @@ from lifecycle.events import (
 )
 from lifecycle.fields import is_case_id
 from lifecycle.known import Known, Memory, State, learn
-from lifecycle.messages import Complete, Hear, Message, Retry, message_stream
+from lifecycle.messages import Complete, Hear, Message, Release, Retry, message_stream
 from lifecycle.mirror import Mirror
 from lifecycle.model import Lifecycle
+from lifecycle.notices import Reword, Tell
 from lifecycle.refusals import (
     Refusal,
 )
@@ -33,6 +34,7 @@ from lifecycle.streams import (
     case_stream,
     claims_stream,
     definition_stream,
+    flow_stream,
     key_stream,
     mirror_stream,
     parked_stream,
@@ -59,8 +61,6 @@ class Request(Struct, frozen=True):
     key: str
     content: str
     """Digest of method, path, body and `If-Match`."""
-    refusals: bool = False
-    """Whether a refusal is remembered too: the lines of an import are not decided again later."""
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -70,7 +70,9 @@ class Ask(Struct, frozen=True, kw_only=True):
     collection: str
     id: str = ""
     """Empty only where `LookUp` finds it out."""
-    what: Open | Change | Look | LookUp | Hear | Complete | Retry | Resolve
+    what: (
+        Open | Change | Look | LookUp | Hear | Complete | Retry | Release | Resolve | Tell | Reword
+    )
     request: Request | None = None
     versions: tuple[int, ...] | None = None
     """The versions that the write is conditional on."""
@@ -141,12 +143,14 @@ def streams_of(ask: Ask, lifecycle: Lifecycle | None) -> list[str]:
             streams += _beside_case(ask, lifecycle)
     if ask.request:
         streams.append(request_stream(ask.asker, ask.request.key))
-    for tool, kind, ref in _references_named(ask):
+    for tool, kind, ref in references_named(ask):
         if tool in lifecycle.declaration.tools:
             named = (tool, kind or lifecycle.main_kind(tool), ref)
             streams += [reference_stream(*named), parked_stream(*named)]
     if isinstance(ask.what, Hear):
         streams += _heard_in(ask, ask.what, lifecycle)
+    if isinstance(ask.what, Tell):
+        streams.append(flow_stream(ask.what.tool))
     return streams
 
 
@@ -171,7 +175,7 @@ def _beside_case(ask: Ask, lifecycle: Lifecycle) -> Iterator[str]:
         yield from (mirror_stream(ask.collection, ask.id, tool) for tool in lifecycle.mirrored)
 
 
-def _references_named(ask: Ask) -> Iterator[tuple[str, str, str]]:
+def references_named(ask: Ask) -> Iterator[tuple[str, str, str]]:
     """Tool, kind (perhaps empty) and id."""
     match ask.what:
         case Open(references=references):
@@ -212,6 +216,14 @@ class Causing:
         self.entries.append(entry)
         self.known[stream] = known = learn(known, entry)
         return known
+
+    def add_all(self, stream: str, events: Iterable[Event]) -> None:
+        """Several more events of one stream."""
+        known = self.known.get(stream) or self._memory[stream]
+        for event in events:
+            entry = Entry(stream, known.version + 1, event)
+            self.entries.append(entry)
+            self.known[stream] = known = learn(known, entry)
 
     def note(self, stream: str, state: State) -> None:
         """What is known of a stream, without an event: a count that is not recorded each time."""

@@ -32,6 +32,7 @@ from lifecycle.moves import (
     condition_of,
     facts_missing,
     lead_of,
+    nearest,
     not_met,
     open_now,
     rows_named,
@@ -251,7 +252,8 @@ def make_transition(
     given, wrong = normalised(ask.fields, lifecycle, absent)
     known = {**case.fields, **given}
     lead, verdicts = lead_of(case, name, rows, known, lifecycle)
-    row = lead.row if lead else rows[0]
+    near = [lead.row] if lead else nearest(rows, asker, known, lifecycle)
+    row = near[0]
     check_maker(case, row, asker, lifecycle)
     if wrong:
         raise InvalidFields(first_wrong(wrong), errors=wrong)
@@ -259,9 +261,8 @@ def make_transition(
     check_complete(case, row, known, lifecycle)
     if asker.staff and not ask.reason:
         raise ReasonRequired(f"staff who {name!r} {case.id} in a tool's place say why")
-    condition = condition_of(row, known, lifecycle)
     if lead is None:
-        raise not_met(case, row, condition, verdicts[row], lifecycle)
+        raise not_met(case, near, known, verdicts, lifecycle)
     changed = differing(case, given)
     return (
         TransitionMade(
@@ -275,7 +276,7 @@ def make_transition(
             to=lead.configuration,
             definition=lifecycle.mark,
             rule=rule_of(row, asker, lifecycle),
-            condition=condition,
+            condition=condition_of(row, known, lifecycle),
             fields=plain_of(changed, lifecycle),
             personal=personal_of(changed, lifecycle),
         ),

@@ -19,9 +19,11 @@ from lifecycle.connectors import Connector
 from lifecycle.coverage import coverage
 from lifecycle.declaration import HEAR_ONLY, Declaration, Field, Flow, Ignore, Place, State
 from lifecycle.definition import UNREAD, Marks, listed, near
+from lifecycle.fitting import kinds
 from lifecycle.ownership import ELSEWHERE
 from lifecycle.refusals import Problem
 from lifecycle.scope import Problems, Scope
+from lifecycle.writing import unset
 
 RESERVED_COLLECTIONS: Final = frozenset(
     {"tools", "messages", "drift", "notices", "events", "promises", "lifecycles", "problems"}
@@ -42,17 +44,21 @@ class Source(Struct, frozen=True):
 
 
 def check(
-    sources: Sequence[Source], connectors: Mapping[str, Connector], environment: Mapping[str, str]
+    sources: Sequence[Source],
+    connectors: Mapping[str, Connector],
+    environment: Mapping[str, str],
+    faulty: Collection[str] = (),
 ) -> list[Problem]:
     """Find every problem of these definitions, in the order of files and lines.
 
     Sources may be skimmed ones: then what is wrong in their shape is among the problems, and what
-    could follow from that is not. `connectors` by name; `environment` tells which secrets are
-    set. Definitions with nothing but warnings may run.
+    could follow from that is not. `connectors` by name, and the names of those that are `faulty`
+    and missing among them; `environment` tells which secrets are set. Definitions with nothing but
+    warnings may run.
     """
     problems = [*_across(sources)]
     for source in sources:
-        scope = Scope(source.declaration, source.marks, connectors, environment)
+        scope = Scope(source.declaration, source.marks, connectors, environment, faulty)
         structure = [*_states(scope), *_transitions(scope)]
         named = [problem for rule in _NAMES for problem in rule(scope)]
         problems += [*source.marks.problems, *filter(scope.stands, [*structure, *named])]
@@ -119,7 +125,7 @@ def _tools(scope: Scope) -> Problems:
     for name, tool in scope.tools.items():
         path = f"tools.{name}"
         if tool.connector is not None:
-            known = scope.connectors
+            known = [*scope.connectors, *scope.faulty]
             yield from scope.known(f"{path}.connector", "connector", tool.connector, known)
         for index, domain in enumerate(tool.record_for):
             at = f"{path}.record_for[{index}]"
@@ -151,6 +157,9 @@ def _fields(scope: Scope) -> Problems:
 def _format(scope: Scope, path: str, field: Field) -> Problems:
     if field.type == "choice" and not field.choices:
         yield scope.problem(path, "a choice needs `choices: [...]`")
+    for choice, count in Counter(field.choices).items():
+        if count > 1:
+            yield scope.problem(f"{path}.choices", f"'{choice}' stands twice")
     if field.type != "choice" and field.choices:
         yield scope.problem(f"{path}.choices", f"a {field.type} has no choices")
     if field.type != "money" and field.signed:
@@ -173,6 +182,10 @@ def _states(scope: Scope) -> Problems:
         if state.final and state.states:
             yield scope.problem(
                 f"{path}.final", f"'{place.id}' has states; final is for states without"
+            )
+        if state.final and state.within:
+            yield scope.problem(
+                f"{path}.within", f"'{place.id}' is final: no case there is late", warning=True
             )
         if state.parallel and not state.states:
             yield scope.problem(
@@ -413,6 +426,8 @@ def _flows(scope: Scope) -> Problems:
                 )
         if flow.direction == "out" and flow.how == "poll":
             yield scope.problem(f"{path}.how", "a poll only hears; tell by webhook, api or manual")
+        if flow.how == "poll" and flow.every is None:
+            yield scope.problem(path, "a poll needs `every`: a duration, or a five-field cron line")
         if flow.every is not None and not (_DURATION.fullmatch(flow.every) or _is_cron(flow.every)):
             yield scope.problem(
                 f"{path}.every", f"'{flow.every}' is neither a duration nor a five-field cron line"
@@ -425,19 +440,21 @@ def _flows(scope: Scope) -> Problems:
 
 
 def _webhook(scope: Scope, path: str, flow: Flow) -> Problems:
-    """Ask for an address to send to, and a secret to sign or verify with."""
-    connector = scope.connector(flow.tool)
-    writes = connector is not None and connector.write is not None
-    if flow.how != "webhook":
+    """Ask for what has to be set: an address to send to, tokens, a secret to sign or verify with.
+
+    Of a connector that could not be read nobody knows what it wants.
+    """
+    connector, declared = scope.connector(flow.tool), scope.tools.get(flow.tool)
+    if flow.how != "webhook" or (declared and declared.connector in scope.faulty):
         return
-    if flow.direction == "out" and not writes:
-        if flow.url is None:
-            yield scope.problem(path, "no url to send to; write url: env:NAME")
-        elif not scope.environment.get(_variable(flow.url)):
-            yield scope.problem(f"{path}.url", f"{_variable(flow.url)} is not set", warning=True)
-    if flow.direction == "out" and writes:
+    if flow.direction == "out" and connector and connector.write:
+        if variable := unset(connector.write, scope.environment):
+            message = f"{variable} is not set, by which its product is told"
+            yield scope.problem(path, message, warning=True)
         return
-    if flow.direction == "in" and connector and connector.fetch:
+    if flow.direction == "out":
+        yield from _address(scope, path, flow)
+    elif connector and connector.fetch:
         for variable in connector.fetch.variables:
             if not scope.environment.get(variable):
                 message = f"{variable} is not set, by which its records are fetched"
@@ -450,7 +467,14 @@ def _webhook(scope: Scope, path: str, flow: Flow) -> Problems:
         )
 
 
-_NAMES: Final = (_heading, _tools, _fields, _words, _hears, _reads, _reactions, _flows)
+def _address(scope: Scope, path: str, flow: Flow) -> Problems:
+    if flow.url is None:
+        yield scope.problem(path, "no url to send to; write url: env:NAME")
+    elif not scope.environment.get(_variable(flow.url)):
+        yield scope.problem(f"{path}.url", f"{_variable(flow.url)} is not set", warning=True)
+
+
+_NAMES: Final = (_heading, _tools, kinds, _fields, _words, _hears, _reads, _reactions, _flows)
 
 
 # Small grammars.

@@ -1,25 +1,40 @@
 """How a product speaks, as data: one file in `connectors/` of the definitions, and no code.
 
-Here it is only read. Expressions (JMESPath) and templates stay text, but each is tried: whoever
-hears and tells evaluates them, within bounds, and finds none that cannot be.
+Expressions (JMESPath) and templates stay text here: `doubts` has tried each, and whoever hears and
+tells evaluates them, within bounds.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
 from lifecycle.declaration import Duration
-from lifecycle.definition import Marks, listed, near, read_as
-from lifecycle.expressions import NotAnExpression, Place, check, environment_variable, pieces
-from lifecycle.readings import is_zone
-from lifecycle.refusals import BadDefinition, Problem
+from lifecycle.expressions import Place, environment_variable, pieces, results
 
 ConnectorId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
 """The name of the file, as tools give it in `connector`."""
 
 PARTS: Final = ("signature", "timestamp", "id")
 """What can be read out of where a signature is written."""
+STATUS_LENGTH: Final = 3
+"""Of a status as it is written: 200, or 2xx for all of its class."""
+
+
+class Header(Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that stands in a header of the delivery instead of its body."""
+
+    header: str
+
+
+Said: TypeAlias = str | Header
+"""Where a message says something: JMESPath in its body, or a header of the delivery."""
+
+
+class InBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that stands in the body, where a plain name would be that of a header."""
+
+    body: str
+    """JMESPath."""
 
 
 class Signature(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,23 +56,33 @@ class Signature(Struct, frozen=True, forbid_unknown_fields=True):
     signs: str = "{body}"
     """What is signed, of {method}, {url}, {timestamp}, {id}, {body} (the exact bytes), {secret} and
     {JMESPath in the body}; a part of the body with one of those names is written {@.id}."""
-    timestamp: str | None = None
-    """A header that carries the time, where the signature's own does not."""
-    id: str | None = None
-    """A header that carries the id, likewise."""
-    mac: Literal["hmac", "digest"] = "hmac"
-    algorithm: Literal["sha256", "sha1"] = "sha256"
+    timestamp: str | InBody | None = None
+    """The header that carries the time, or `{body: JMESPath}`, where the signature's own does
+    not."""
+    id: str | InBody | None = None
+    """What carries the id, likewise."""
+    mac: Literal["hmac", "digest", "token"] = "hmac"
+    """`digest` is a plain hash, of which the secret is a part; `token`: nothing is signed, and what
+    stands there is the secret itself."""
+    algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
-    secret: Literal["plain", "base64"] = "plain"  # noqa: S105 - how, not what
+    secret: Literal["plain", "base64", "hex"] = "plain"  # noqa: S105 - how, not what
     """How the secret itself is written; before base64 the prefix `whsec_` is dropped."""
     tolerance: Duration | None = None
     """How old, or early, a signed timestamp may be; five minutes where nothing is said."""
 
+    @property
+    def signed(self) -> frozenset[str]:
+        """What stands between the braces of `signs`."""
+        return frozenset(one.expression for one in pieces(self.signs) if isinstance(one, Place))
 
-class Header(Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that stands in a header instead of the body."""
-
-    header: str
+    @property
+    def is_timed(self) -> bool:
+        """Whether the time is among what is signed, so that an old delivery can be told."""
+        inside = self.timestamp.body if isinstance(self.timestamp, InBody) else None
+        return "timestamp" in self.signed or (
+            inside is not None and not self.signed.isdisjoint({inside, "body"})
+        )
 
 
 class Amount(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +106,8 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 class Handshake(Struct, frozen=True, forbid_unknown_fields=True):
     """How a product introduces itself: it sends something that it wants to read back.
 
-    That may come before anything is signed, so nothing else of it is kept or believed.
+    Where that carries no signature nothing else of it is kept or believed; where it carries one,
+    that has to hold.
     """
 
     header: str | None = None
@@ -102,6 +128,9 @@ class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     url: str
+    host: str | tuple[str, ...] = ()
+    """Where records may be asked for, as the token goes along: the host, or several, or
+    `*.example.com` for every name below it. To be named where a message says the address."""
     method: Literal["GET", "POST"] = "GET"
     headers: dict[str, str] = {}
     body: str | None = None
@@ -109,6 +138,29 @@ class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
     """JMESPath to the record in what is answered."""
     within: Duration | None = None
     """How long an answer may take; five seconds where nothing is said."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a message may say which host is asked: `{link}`, `https://{shop}.example/`."""
+        ahead = ""
+        for piece in pieces(self.url):
+            if isinstance(piece, Place):
+                is_ours = environment_variable(piece) is not None
+                return not (is_ours or set("/?#") & set(ahead.partition("://")[2]))
+            ahead += piece
+        return False
+
+    def may_ask(self, host: str) -> bool:
+        """Whether a record may be asked for at this host."""
+        named = host.lower()
+        return not self.hosts or any(
+            named.endswith(one[1:]) if one.startswith("*.") else named == one for one in self.hosts
+        )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Those that are named."""
+        return (self.host,) if isinstance(self.host, str) else self.host
 
     @property
     def variables(self) -> list[str]:
@@ -123,18 +175,48 @@ class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
         return list(dict.fromkeys(name for name in named if name))
 
 
+class Success(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an answer has to be so that it is a yes: both, where both are said."""
+
+    status: str | tuple[str, ...] = "2xx"
+    """Exact, or a class such as `2xx`; any of several."""
+    body: str | None = None
+    """JMESPath that has to hold in the answer's JSON: `ok`, ``error == `null` ``."""
+
+
 class Write(Struct, frozen=True, forbid_unknown_fields=True):
     """How the product itself is told.
 
-    In `url`, `headers` and `body` stand {JMESPath} of the notice and {env:NAME}.
+    In `url`, `headers` and `body` stand {JMESPath} of the notice, such as {data.word}, and
+    {env:NAME}.
     """
 
     url: str
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[str, str] = {}
     body: str | None = None
-    success: str | tuple[str, ...] = "2xx"
-    """Statuses that mean it was taken: exact, or a class such as `2xx`."""
+    success: str | tuple[str, ...] | Success = "2xx"
+    """Which answers mean that it was taken: a status or several, JMESPath that has to hold in the
+    answer's JSON (of a 2xx), or both."""
+
+    @property
+    def accepts(self) -> Success:
+        """The same, whole."""
+        said = self.success
+        if isinstance(said, Success):
+            return said
+        if isinstance(said, str) and not is_status(said):
+            return Success(body=said)
+        return Success(said)
+
+
+def is_status(text: str) -> bool:
+    """Whether it is a status, or a class of them, such as `200` or `2xx`."""
+    return (
+        len(text) == STATUS_LENGTH
+        and text[0] in "12345"
+        and (text[1:] == "xx" or (text[1:].isascii() and text[1:].isdigit()))
+    )
 
 
 Headings = str | tuple[str, ...]
@@ -229,16 +311,17 @@ class Connector(Struct, frozen=True, forbid_unknown_fields=True):
     name, or the JSON that is its only one), or XML (elements by name, without their prefixes)."""
     id: str | tuple[str, ...] | Header | None = None
     """What tells one message from another: JMESPath, several taken together, or a header."""
-    occurred_at: str | None = None
-    """JMESPath to the time: RFC 3339, Unix seconds or milliseconds."""
-    kind: str | None = None
-    """The kind of the reference: JMESPath, or a literal in quotes."""
-    ref: str | None = None
-    """JMESPath to the product's own id of the record."""
-    status_field: str | None = None
-    """JMESPath, or a literal in quotes."""
-    word: str | None = None
-    """JMESPath to the word in the status field."""
+    occurred_at: Said | None = None
+    """JMESPath to the time, or a header: RFC 3339, RFC 2822, or Unix seconds, milli-, micro- or
+    nanoseconds; UTC where no offset is written."""
+    kind: Said | None = None
+    """The kind of the reference: JMESPath, a literal in quotes, or a header."""
+    ref: Said | None = None
+    """JMESPath to the product's own id of the record, or a header."""
+    status_field: Said | None = None
+    """JMESPath, a literal in quotes, or a header."""
+    word: Said | None = None
+    """JMESPath to the word in the status field, or a header."""
     fields: dict[str, str | Amount] | str = {}
     """Canonical field → JMESPath, what finds nothing is not said; or JMESPath to an object that is
     written under our own names already."""
@@ -257,6 +340,42 @@ class Connector(Struct, frozen=True, forbid_unknown_fields=True):
     vocabulary: dict[str, tuple[str, ...]] = {}
     """The words a product has published, by kind of record or by status field."""
 
+    @property
+    def fields_read(self) -> frozenset[str]:
+        """The canonical fields that it can find; none where it takes them under our own names."""
+        return frozenset(() if isinstance(self.fields, str) else self.fields)
+
+    @property
+    def kinds(self) -> tuple[frozenset[str], bool]:
+        """The kinds of record that it can find, as far as it names them, and whether that is all.
+
+        A vocabulary by kind names some too.
+        """
+        named, whole = frozenset[str](), False
+        if isinstance(self.kind, str):
+            named, whole = results(self.kind)
+        fixed = self.fixed_status_field
+        listed = frozenset(self.vocabulary) - {fixed} if fixed is not None else frozenset[str]()
+        return named | listed, whole
+
+    @property
+    def tells_kinds_apart(self) -> bool:
+        """Whether its messages may be about records of more than one kind."""
+        if not isinstance(self.kind, str):
+            return self.kind is not None
+        named, whole = results(self.kind)
+        return not whole or len(named) > 1
+
+    @property
+    def fixed_status_field(self) -> str | None:
+        """The status field of which all its words speak; None where the message says which."""
+        if not isinstance(self.status_field, str):
+            return None
+        named, whole = results(self.status_field)
+        if self.status_field[:1] == '"' == self.status_field[-1:]:
+            return self.status_field[1:-1]
+        return next(iter(named)) if whole and len(named) == 1 else None
+
     def published(self, status_field: str, kinds: tuple[str, ...]) -> tuple[str, ...] | None:
         """Give the words that a status field can show for these kinds; None: not published.
 
@@ -266,128 +385,6 @@ class Connector(Struct, frozen=True, forbid_unknown_fields=True):
         if status_field in self.vocabulary:
             return self.vocabulary[status_field]
         known = [kind for kind in kinds if kind in self.vocabulary]
-        if not known or self.status_field not in {f"'{status_field}'", f'"{status_field}"'}:
+        if not known or self.fixed_status_field != status_field:
             return None
         return tuple(dict.fromkeys(word for kind in known for word in self.vocabulary[kind]))
-
-
-def read_connector(content: bytes, file: str) -> tuple[Connector, Marks]:
-    """Read a connector's file; raises BadDefinition with all that is wrong in it."""
-    connector, marks = read_as(Connector, content, file)
-    if problems := tuple(sorted(_doubts(connector, marks))):
-        raise BadDefinition(problems)
-    return connector, marks
-
-
-def _doubts(connector: Connector, marks: Marks) -> Iterator[Problem]:
-    signature, handshake = connector.signature, connector.handshake
-    if signature is not None:
-        places = {
-            "header": signature.header,
-            "query": signature.query,
-            "body": signature.body,
-            "basic": signature.basic,
-            "none": signature.none,
-        }
-        yield from _one_of("signature", places, marks)
-        yield from _reading(signature.reads, marks)
-    if handshake is not None:
-        places = {"header": handshake.header, "query": handshake.query, "body": handshake.body}
-        yield from _one_of("handshake", places, marks)
-    if connector.zone is not None and not is_zone(connector.zone):
-        yield marks.problem("zone", f"no time zone '{connector.zone}'; as in America/Denver")
-    for path, expression in _expressions(connector):
-        yield from _tried(path, expression, marks)
-    for path, template in _templates(connector):
-        yield from _filled(path, template, marks)
-
-
-def _reading(template: str, marks: Marks) -> Iterator[Problem]:
-    """Check how a signature is written: parts that can be read, the signature one of them."""
-    path = "signature.reads"
-    try:
-        parts = [piece.expression for piece in pieces(template) if isinstance(piece, Place)]
-    except NotAnExpression as exc:
-        yield marks.problem(path, str(exc))
-        return
-    for part in dict.fromkeys(parts):
-        if part not in PARTS:
-            yield marks.problem(path, f"no part '{{{part}}}'{near(part, PARTS)}; {listed(PARTS)}")
-        elif parts.count(part) > 1:
-            yield marks.problem(path, f"'{{{part}}}' stands twice; several are read anyway")
-    if parts and set(parts) <= set(PARTS) and "signature" not in parts:
-        yield marks.problem(path, "'{signature}' is missing")
-    if not parts:
-        yield marks.problem(path, f"names no part; {listed(PARTS)}")
-
-
-def _expressions(connector: Connector) -> Iterator[tuple[str, str]]:
-    """Give every JMESPath of a connector, with its path."""
-    said: dict[str, str | None] = {
-        "messages": connector.messages,
-        "occurred_at": connector.occurred_at,
-        "kind": connector.kind,
-        "ref": connector.ref,
-        "status_field": connector.status_field,
-        "word": connector.word,
-        "collection": connector.collection,
-        "case": connector.case,
-        "signature.body": connector.signature.body if connector.signature else None,
-        "handshake.body": connector.handshake.body if connector.handshake else None,
-        "fetch.record": connector.fetch.record if connector.fetch else None,
-    }
-    match connector.id:
-        case str():
-            said["id"] = connector.id
-        case tuple():
-            said |= {f"id[{index}]": part for index, part in enumerate(connector.id)}
-    if isinstance(connector.fields, str):
-        said["fields"] = connector.fields
-    for name, field in _fields(connector).items():
-        if isinstance(field, str):
-            said[f"fields.{name}"] = field
-        else:
-            said[f"fields.{name}.amount"] = field.amount
-            said[f"fields.{name}.currency"] = field.currency
-    yield from ((path, expression) for path, expression in said.items() if expression is not None)
-
-
-def _fields(connector: Connector) -> Mapping[str, str | Amount]:
-    return {} if isinstance(connector.fields, str) else connector.fields
-
-
-def _templates(connector: Connector) -> Iterator[tuple[str, str]]:
-    """Give every template of a connector, with its path."""
-    if connector.signature is not None:
-        yield "signature.signs", connector.signature.signs
-    for name, call in {"fetch": connector.fetch, "write": connector.write}.items():
-        if call is None:
-            continue
-        yield f"{name}.url", call.url
-        yield from ((f"{name}.headers.{key}", value) for key, value in call.headers.items())
-        if call.body is not None:
-            yield f"{name}.body", call.body
-
-
-def _tried(path: str, expression: str, marks: Marks) -> Iterator[Problem]:
-    try:
-        check(expression)
-    except NotAnExpression as exc:
-        yield marks.problem(path, str(exc))
-
-
-def _filled(path: str, template: str, marks: Marks) -> Iterator[Problem]:
-    try:
-        parts = pieces(template)
-    except NotAnExpression as exc:
-        yield marks.problem(path, str(exc))
-        return
-    for part in parts:
-        if isinstance(part, Place) and not environment_variable(part):
-            yield from _tried(path, part.expression, marks)
-
-
-def _one_of(path: str, places: Mapping[str, object], marks: Marks) -> Iterator[Problem]:
-    named = [name for name, said in places.items() if said]
-    if len(named) != 1:
-        yield marks.problem(path, f"names {listed(named)}; one of {listed(places)} is wanted")

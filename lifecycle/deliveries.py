@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from lifecycle.bodies import JSON, NotUnderstood, Pairs, decoded
-from lifecycle.connectors import Amount, Connector, Handshake, Header
+from lifecycle.connectors import Amount, Connector, Handshake, Header, Said
 from lifecycle.expressions import FindsNothing, find, written
 from lifecycle.fields import NotThat
 from lifecycle.readings import moment, money
@@ -24,8 +24,8 @@ MESSAGES_MAX: Final = 1_000
 """How many messages one body may hold; HubSpot sends a hundred at most."""
 NAME_LENGTH_MAX: Final = 200
 """The longest kind, reference or name of a status field, in characters."""
-WORD_LENGTH_MAX: Final = 500
-"""The longest word."""
+WORD_LENGTH_MAX: Final = 10_000
+"""The longest word, in characters; who declares words writes much shorter ones."""
 FIELDS_MAX: Final = 200
 """How many fields one message may carry under our own names."""
 REPLY_LENGTH_MAX: Final = 4_096
@@ -65,8 +65,12 @@ class Message(Struct, frozen=True):
     """It only names a record, which has to be asked for."""
     unread: Mapping[str, str] = {}
     """Part of the connector → why it could not be read here."""
+    is_empty: bool = False
+    """There was no message: this one stands for a delivery that holds none."""
     content: JSON = None
     """The message as it came, for asking for its record."""
+    headers: Mapping[str, str] = {}
+    """What the connector reads from headers, by their names in small letters."""
 
 
 class Delivery(Struct, frozen=True):
@@ -87,12 +91,16 @@ def understand(
     content = decoded(body, _header(headers, "content-type") or "")
     contents = _contents(connector, content)
     ids = _header_ids(connector, headers, len(contents))
+    said = _said_in(headers, connector)
     messages = [
-        _message(connector, one, header_id) for one, header_id in zip(contents, ids, strict=True)
+        _message(connector, one, said, header_id)
+        for one, header_id in zip(contents, ids, strict=True)
     ]
     greeting = _greeting(connector, headers, query, content)
     if greeting is not None:
         messages = [one for one in messages if one.ref or one.case or one.word or one.fields]
+    elif not messages:
+        messages = [_nothing(content, _header_ids(connector, headers, 1)[0])]
     messages.sort(key=lambda one: one.occurred_at or received_at)
     return Delivery(tuple(messages), greeting or _answer(connector), received_at)
 
@@ -115,18 +123,33 @@ def introduced(connector: Connector, *, headers: Pairs, query: Pairs, body: byte
 
 def named(connector: Connector, content: bytes) -> Message:
     """Read a single message again, by what was kept of it; raises `NotUnderstood`."""
-    return _message(connector, decoded(content), None)
+    said = decoded(content)
+    if isinstance(said, dict) and said.keys() == _ENVELOPE:
+        headers = said[_HEADERS]
+        if isinstance(headers, dict):  # else a product's own, kept before such were put into one
+            read = {name: str(value) for name, value in headers.items()}
+            return _message(connector, said[_CONTENT], read, None)
+    return _message(connector, said, {}, None)
 
 
 def kept(message: Message) -> bytes:
-    """Give what is to be kept of one message among several, or of one that is not whole yet."""
-    return _ENCODER.encode(message.content)
+    """Give what is to be kept of one message among several, or of one that is not whole yet.
+
+    What is read again later (`named`) goes into an envelope where headers say something too, or
+    where the product's own content would be taken for one.
+    """
+    content = message.content
+    looks_so = isinstance(content, dict) and content.keys() == _ENVELOPE
+    if message.needs_fetch and (message.headers or looks_so):
+        return _ENCODER.encode({_CONTENT: content, _HEADERS: message.headers})
+    return _ENCODER.encode(content)
 
 
 def completed(connector: Connector, message: Message, answer: JSON) -> Message:
     """Read a message again, beside the record in what the product answered when asked for it.
 
-    It stays the same message: its id, digest and time are those it came with.
+    It stays the same message: its id, digest and time are those it came with. Where it came with
+    no time the record's counts, and tells it from others that name the same record.
     """
     record = None
     if connector.fetch is not None:
@@ -135,12 +158,15 @@ def completed(connector: Connector, message: Message, answer: JSON) -> Message:
         except FindsNothing:
             record = None
     content = message.content if isinstance(message.content, dict) else {}
-    again = _message(connector, {**content, "record": record}, None)
+    again = _message(connector, {**content, "record": record}, message.headers, None)
+    digest = message.digest
+    if message.occurred_at is None and again.occurred_at and not message.event_id:
+        digest = _digest((digest, again.digest))
     return msgspec.structs.replace(
         again,
         event_id=message.event_id,
-        digest=message.digest,
-        occurred_at=message.occurred_at,
+        digest=digest,
+        occurred_at=message.occurred_at or again.occurred_at,
         needs_fetch=False,
         content=message.content,
     )
@@ -162,8 +188,10 @@ def _contents(connector: Connector, content: JSON) -> list[JSON]:
     return contents
 
 
-def _message(connector: Connector, content: JSON, header_id: str | None) -> Message:
-    reader = _Reader(content)
+def _message(
+    connector: Connector, content: JSON, headers: Mapping[str, str], header_id: str | None
+) -> Message:
+    reader = _Reader(content, headers)
     kind = reader.kind(connector.kind)
     # Without its kind, a reference would be taken for one of the main kind: another record.
     ref = None if "kind" in reader.unread else reader.name("ref", connector.ref)
@@ -177,6 +205,8 @@ def _message(connector: Connector, content: JSON, header_id: str | None) -> Mess
     says: tuple[object, ...] = (kind, ref, field, word, fields, occurred_at)
     if case or collection:
         says = (*says, collection, case)
+    if reader.strange:
+        says = (*says, reader.strange)
     return Message(
         event_id=header_id or reader.event_id(connector.id),
         digest=_digest(says),
@@ -188,8 +218,32 @@ def _message(connector: Connector, content: JSON, header_id: str | None) -> Mess
         fields=fields,
         collection=collection,
         case=case,
-        needs_fetch=connector.fetch is not None and bool(ref) and word is None and not fields,
+        needs_fetch=connector.fetch is not None
+        and bool(ref)
+        and word is None
+        and not fields
+        and "word" not in reader.unread,
         unread=reader.unread,
+        content=content,
+        headers=headers,
+    )
+
+
+def _nothing(content: JSON, header_id: str | None) -> Message:
+    """Give what stands for a delivery without a message, so that it is counted like any other."""
+    return Message(
+        event_id=header_id,
+        digest=_digest(content),
+        occurred_at=None,
+        kind=None,
+        ref=None,
+        status_field=None,
+        word=None,
+        fields={},
+        collection=None,
+        case=None,
+        needs_fetch=False,
+        is_empty=True,
         content=content,
     )
 
@@ -197,9 +251,12 @@ def _message(connector: Connector, content: JSON, header_id: str | None) -> Mess
 class _Reader:
     """One message, and what could not be read of it."""
 
-    def __init__(self, content: JSON) -> None:
+    def __init__(self, content: JSON, headers: Mapping[str, str]) -> None:
         self.content = content
+        self.headers = headers
         self.unread: dict[str, str] = {}
+        self.strange: dict[str, JSON] = {}
+        """What was found there, where it is no text that can be taken."""
 
     def read(self, part: str, reading: Callable[[], _T]) -> _T | None:
         """Give what a reading gives; where it cannot, note why."""
@@ -209,38 +266,41 @@ class _Reader:
             self.unread[part] = str(exc)[:200]
             return None
 
-    def value(self, part: str, expression: str | None) -> JSON:
-        """Give what an expression finds; empty text is nothing."""
-        if expression is None:
+    def value(self, part: str, said: Said | None) -> JSON:
+        """Give what an expression finds, or what stands in a header; empty text is nothing."""
+        if said is None:
             return None
-        found = self.read(part, lambda: find(expression, self.content))
+        if isinstance(said, Header):
+            return self.headers.get(said.header.lower()) or None
+        found = self.read(part, lambda: find(said, self.content))
         return None if found == "" else found
 
-    def name(self, part: str, expression: str | None) -> str | None:
+    def name(self, part: str, said: Said | None) -> str | None:
         """Give a name: short text, or a whole number as its digits."""
-        found = self.value(part, expression)
+        found = self.value(part, said)
         if isinstance(found, bool):
             self.unread[part] = "a truth value is no name"
             return None
         return self._text(part, found, NAME_LENGTH_MAX)
 
-    def kind(self, expression: str | None) -> str | None:
+    def kind(self, said: Said | None) -> str | None:
         """Give the kind of the reference."""
-        found = self.name("kind", expression)
+        found = self.name("kind", said)
         if found is None or "/" not in found:
             return found
         self.unread["kind"] = "a kind holds no '/'"
         return None
 
-    def text(self, part: str, expression: str | None, length_max: int) -> str | None:
+    def text(self, part: str, said: Said | None, length_max: int) -> str | None:
         """Give text; a number or a truth value as it was sent."""
-        return self._text(part, self.value(part, expression), length_max)
+        return self._text(part, self.value(part, said), length_max)
 
     def _text(self, part: str, found: JSON, length_max: int) -> str | None:
         if found is None:
             return None
         text = written(found)
         if text is None or len(text) > length_max or _UNPRINTABLE.search(text):
+            self.strange[part] = found
             self.unread[part] = f"not a single text of at most {length_max} printable characters"
             return None
         return text
@@ -289,6 +349,15 @@ class _Reader:
             return None
         parts = [self.value("id", part) for part in wanted]
         return None if all(part is None for part in parts) else _digest(parts)
+
+
+def _said_in(headers: Pairs, connector: Connector) -> dict[str, str]:
+    """Give what the connector reads from headers."""
+    parts = (connector.occurred_at, connector.kind, connector.ref)
+    named = [*parts, connector.status_field, connector.word]
+    read = {one.header.lower(): one.header for one in named if isinstance(one, Header)}
+    found = {name: _header(headers, named) for name, named in read.items()}
+    return {name: value.strip() for name, value in found.items() if value}
 
 
 def _header_ids(connector: Connector, headers: Pairs, count: int) -> list[str | None]:
@@ -349,6 +418,10 @@ def _digest(content: object) -> str:
     return hashlib.sha256(_ENCODER.encode(content)).hexdigest()[:32]
 
 
+_CONTENT: Final = "@content"
+_HEADERS: Final = "@headers"
+"""What is kept of a message whose headers say something too, until its record comes."""
+_ENVELOPE: Final = {_CONTENT, _HEADERS}
 _SAFE: Final = ("X-Content-Type-Options", "nosniff")
 _PLAIN: Final = (("Content-Type", "text/plain; charset=utf-8"), _SAFE)
 _JSON: Final = (("Content-Type", "application/json"), _SAFE)

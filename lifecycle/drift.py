@@ -17,6 +17,7 @@ from lifecycle import changes
 from lifecycle.case import Case
 from lifecycle.changes import SetFields
 from lifecycle.events import (
+    ERASED,
     Asker,
     CaseEvent,
     DriftFound,
@@ -30,6 +31,7 @@ from lifecycle.events import (
 from lifecycle.mirror import Claim, Drift, Mirror
 from lifecycle.model import Lifecycle
 from lifecycle.notices import tell_again, tell_value
+from lifecycle.refusals import ConditionNotMet
 from lifecycle.reports import Hearing, Outcome, Report, walk_as_steward
 from lifecycle.streams import short_id
 from lifecycle.values import normalised
@@ -49,7 +51,7 @@ class Resolve(Struct, frozen=True, kw_only=True):
     """Its id."""
     tool: str
     how: Literal["tell", "accept", "dismiss"]
-    reason: str
+    reason: str | None = None
     until: datetime | None = None
     """Of what is dismissed; None: until the tool says something else."""
 
@@ -74,13 +76,12 @@ def after_report(
 
 
 def after_claim(
-    claim: Claim, outcome: Outcome, mirror: Mirror, case: Case, lifecycle: Lifecycle, now: datetime
+    claim: Claim, outcome: Outcome, mirror: Mirror, case: Case, now: datetime
 ) -> Iterator[Found]:
     """The difference that there is once a claim cannot come true: the tool shows its word still."""
     name, said = claim.status_field, mirror.words.get(claim.status_field)
     if outcome.name == "drift" and said is not None and said.word == claim.word:
-        expected = lifecycle.vocabulary.shown(case.states).get(claim.tool, {}).get(name)
-        told = {"reported": claim.word, "expected": expected, "why": outcome.why}
+        told = {"reported": claim.word, "expected": outcome.expected, "why": outcome.why}
         whose = _Whose(case, claim.tool, claim.by, now)
         yield from _found(name, mirror, whose, claim.message, is_word=True, **told)
 
@@ -128,12 +129,13 @@ def after_telling(
         if (word and (drift.is_dismissed or word == drift.expected)) or drift.reads in values:
             yield DriftResolved(
                 recorded_at=now,
-                by=delivered.by,
+                by=taken.asked_by if taken and taken.asked_by else delivered.by,
                 id=drift.id,
                 case=delivered.case,
                 tool=delivered.tool,
                 field=name,
                 how="told",
+                reason=taken.reason if taken else None,
             )
 
 
@@ -300,6 +302,43 @@ def told_again(
     if (tool, field) in lifecycle.vocabulary.named:
         return tell_again(case, tool, field, mirror, lifecycle, by=by, now=now, why=why)
     return tell_value(case, tool, field, mirror, lifecycle, by=by, now=now, why=why)
+
+
+def told_as_asked(
+    what: Resolve,
+    field: str,
+    mirror: Mirror,
+    case: Case,
+    lifecycle: Lifecycle,
+    by: Asker,
+    now: datetime,
+) -> NoticeDue | None:
+    """The same because staff want it; a `Refusal` where the tool is told no such thing."""
+    told = told_again(what.tool, field, mirror, case, lifecycle, by, now, "asked")
+    if told is None and (why := _untold(what.tool, field, case, lifecycle)):
+        raise ConditionNotMet(
+            f"cannot tell {what.tool!r} its {field!r} of {case.id}: {why}; accept what it says,"
+            " dismiss it, or correct the case",
+            tool=what.tool,
+            field=field,
+        )
+    return told if told is None else replace(told, reason=what.reason)
+
+
+def _untold(tool: str, field: str, case: Case, lifecycle: Lifecycle) -> str:
+    """Why a tool is told nothing of a field; empty where it is told."""
+    declared = lifecycle.vocabulary.named.get((tool, field))
+    if tool not in lifecycle.told:
+        return "the definition has no flow out to it"
+    if declared is None:
+        if field not in lifecycle.declaration.reads.get(tool, {}):
+            return "it does not read that field (the definition's `reads`)"
+        return "the value was erased" if case.fields.get(field) == ERASED else ""
+    if declared.hear_only:
+        return "the tool computes that itself"
+    if lifecycle.vocabulary.shown(case.states).get(tool, {}).get(field) is None:
+        return f"it is told nothing of that in state {case.state!r}"
+    return ""
 
 
 def _is_told(found: DriftFound, lifecycle: Lifecycle) -> bool:

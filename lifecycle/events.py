@@ -195,7 +195,7 @@ class Refused(Event, frozen=True, kw_only=True, omit_defaults=True):
     times: int = 1
     """How often the very same was refused so far, while the case stood at this version.
 
-    Written as often as `is_worth_recording` says.
+    Written as often as `is_worth_recording` says, and once the asker pauses.
     """
 
     @property
@@ -241,8 +241,28 @@ class Answered(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The version of the event that was asked for."""
     status: int
     refused: str = ""
-    """The code of the refusal, where it was one: of an import's lines they are remembered too."""
+    """The code of a refusal: only in older logs; what was refused is decided again now."""
     detail: str = ""
+    done: tuple["Done", ...] = ()
+    """Of an ask about many, which is remembered part by part: what became of some, in order."""
+    doing: tuple[str, ...] = ()
+    """The ids of those that are done next: where it breaks off, some of them may be."""
+    is_over: bool = False
+    """Whether these are the last of them."""
+
+
+class Done(Struct, frozen=True, omit_defaults=True):
+    """What became of one of many."""
+
+    id: str
+    outcome: str = ""
+    """What it is now; empty where it could not be done."""
+    was: str = ""
+    why: str = ""
+    status: int = 200
+    """As it would have been answered alone."""
+    problem: str = ""
+    """Why it could not be done."""
 
 
 class KeyIssued(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -292,7 +312,7 @@ class Heard(Event, frozen=True, kw_only=True, omit_defaults=True):
     word: str = ""
     fields: dict[str, Value] = {}
     personal: dict[str, Value] = {}
-    """Personal values, only while the message is parked; else they stand with the case."""
+    """What no case has: personal values while it waits, and of fields that nobody declared."""
     raw: bytes = b""
     """As it came; sealed when it is stored, and opened only for who asks (`EntryMapper.raw`)."""
     raw_length: int = 0
@@ -328,6 +348,8 @@ class Fetched(Event, frozen=True, kw_only=True, omit_defaults=True):
     fields: dict[str, Value] = {}
     personal: dict[str, Value] = {}
     """Personal values, only while the message is parked; else they stand with the case."""
+    at: datetime | None = None
+    """When the record says it was, of a message that came without a time; else as it was heard."""
 
 
 class HeardAgain(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -336,7 +358,7 @@ class HeardAgain(Event, frozen=True, kw_only=True, omit_defaults=True):
     TOPIC = "message.heard-again.v1"
 
     times: int = 2
-    """How often it came so far; written as often as a refusal that is repeated."""
+    """How often it came so far."""
 
 
 class Understood(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -347,6 +369,13 @@ class Understood(Event, frozen=True, kw_only=True, omit_defaults=True):
     case: str | None = None
     outcome: str
     why: str = ""
+    expected: str | None = None
+    """The word that would have been right, where this one was not."""
+    taken: tuple[str, ...] = ()
+    """The fields that were taken now."""
+    not_taken: dict[str, str] = {}
+    personal: dict[str, Value] = {}
+    """What still no case has, where the message's own key is deleted with this."""
     reason: str | None = None
     """Why staff had it decided again."""
 
@@ -385,6 +414,8 @@ class Reported(Event, frozen=True, kw_only=True, omit_defaults=True):
     outcome: str
     why: str = ""
     expected: str | None = None
+    timeless: bool = False
+    """Its time could not be read, and `at` is when it was received: nothing is older than it."""
 
     @property
     def happened_at(self) -> datetime:
@@ -447,7 +478,10 @@ class NoticeDue(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
     """The reaction that asks for it."""
     case_version: int
     why: str = ""
-    """Empty where the case changed; `drift` where a wrong word is put right, `asked` by staff."""
+    """Empty where the case changed; `drift` where a wrong word is put right, `asked` by staff.
+
+    `missing` where staff have the tool told what it was never told, or does not show.
+    """
     reason: str | None = None
     """Why staff asked for it."""
 
@@ -460,6 +494,8 @@ class NoticeDelivered(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int
     status: int | None = None
     """What its server answered; None where a person carried it."""
+    reason: str | None = None
+    """What the person who carried it noted."""
 
 
 class NoticeSuperseded(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
@@ -554,6 +590,8 @@ class FlowStarted(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     tool: str
     reason: str | None = None
+    unproven: bool = False
+    """It counts as failing until the tool takes something; in older logs it counted as working."""
 
 
 class DriftFound(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -624,6 +662,8 @@ class DefinitionAdopted(Event, frozen=True, kw_only=True, omit_defaults=True):
     version: int
     digest: str
     text: str
+    tells: bool = False
+    """Whether the tools are to be told the words that it changes."""
 
 
 EVENTS: tuple[type[Event], ...] = (

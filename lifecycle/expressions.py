@@ -59,6 +59,49 @@ def find(expression: str, value: JSON) -> JSON:
     return _exact(found)
 
 
+def holds(expression: str, value: JSON) -> bool:
+    """Whether the expression finds what counts as true: anything but false, null and empty."""
+    try:
+        found = find(expression, value)
+    except FindsNothing:
+        return False
+    return found is not None and found is not False and found not in ("", [], {})
+
+
+@lru_cache(maxsize=1024)
+def results(expression: str) -> tuple[frozenset[str], bool]:
+    """Give the literals that the expression may come to, and whether it can be nothing else.
+
+    `'deal'` is one; `type == 'd' && 'deal' || 'contact'` either of two; `type` may be anything.
+    """
+    named, whole = set[str](), True
+    waiting = [_compiled(expression).parsed]
+    while waiting:
+        node = waiting.pop()
+        match node["type"]:
+            case "or_expression":
+                waiting += node["children"]
+            case "and_expression":
+                waiting.append(node["children"][1])
+            case "literal" if isinstance(node["value"], str):
+                named.add(node["value"])
+            case "literal" if node["value"] is None:
+                pass
+            case _:
+                whole = False
+    return frozenset(named), whole
+
+
+def reached(expression: str) -> frozenset[tuple[str, ...]]:
+    """Give the paths, from the top, at which the expression looks: `data.word` at two of them.
+
+    What it looks for in the members of a list, whose place is not known, is left out.
+    """
+    found = set[tuple[str, ...]]()
+    _reach(_compiled(expression).parsed, (), found)
+    return frozenset(found)
+
+
 @lru_cache(maxsize=1024)
 def pieces(template: str) -> tuple[Piece, ...]:
     """Take a template apart: text as it is, and `{…}` as a `Place`; `{{` and `}}` are braces.
@@ -156,6 +199,32 @@ def _nodes(root: Any) -> Iterator[Any]:
         yield node
         inner = [child for child in node["children"] if isinstance(child, dict)]
         waiting += [(child, depth + 1) for child in inner]
+
+
+def _reach(
+    node: Any, at: tuple[str, ...] | None, found: set[tuple[str, ...]]
+) -> tuple[str, ...] | None:
+    """Note where a node looks, held against what stands at a path; answers where that leads."""
+    match node["type"]:
+        case "field":
+            if at is None:
+                return None
+            found.add((*at, node["value"]))
+            return (*at, node["value"])
+        case "current" | "identity":
+            return at
+        case "subexpression" | "pipe":
+            for child in node["children"]:
+                at = _reach(child, at, found)
+            return at
+        case "projection" | "value_projection" | "filter_projection" | "flatten" | "expref":
+            inside = None if node["type"] == "expref" else at
+            _reach(node["children"][0], inside, found)
+        case _:
+            for child in node["children"]:
+                if isinstance(child, dict):
+                    _reach(child, at, found)
+    return None
 
 
 def _check_call(name: str, given: int) -> None:

@@ -4,7 +4,6 @@ What comes too early waits: a claim for the next change of its case, a message a
 nobody knows for its reference. Both are decided again here, whatever brought the change about.
 """
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,51 +17,61 @@ from lifecycle.events import (
     CaseOpened,
     ClaimEnded,
     ClaimMade,
-    Fetched,
     Heard,
     HeardAgain,
     Parked,
+    ReferenceFreed,
     ReferenceHeld,
+    ReferenceReleased,
+    ReferenceTaken,
     Reported,
     Understood,
     Unparked,
-    is_worth_recording,
 )
 from lifecycle.messages import (
     NOT_FETCHED,
-    Complete,
     Hear,
     Ledger,
     Message,
-    Retry,
     Waiting,
     absent_of,
-    addressed,
     case_meant,
     claims_of,
     content,
+    in_form,
+    kind_to_be_named,
     message_stream,
     mirror_of,
     stream_to_be,
 )
 from lifecycle.mirror import Claim
 from lifecycle.model import Lifecycle
-from lifecycle.reports import Hearing, Outcome, Report, is_repeated, settle_claim, understand
+from lifecycle.reports import (
+    UNKNOWN,
+    Hearing,
+    Outcome,
+    Report,
+    is_repeated,
+    settle_claim,
+    understand,
+)
 from lifecycle.streams import (
     case_stream,
     claims_stream,
     mirror_stream,
     parked_stream,
     reference_stream,
+    releasing_stream,
     unfetched_stream,
 )
 
 SAID_AGAIN: Final = "said-again"
 """Why a claim is over whose word the tool has said once more."""
-RELEASED_MAX: Final = 1000
+NOTHING_SAID: Final = "nothing-said"
+RELEASED_MAX: Final = 200
 """Messages that one append decides when their reference is set."""
-DECIDED_AGAIN: Final = frozenset({"parked", "ignored", "drift"})
-"""What may become of a message that is not the end of it."""
+CLAIMS_MAX: Final = 50
+"""Claims of one tool on one status field of a case: of more the oldest is over."""
 
 
 def hear(
@@ -86,6 +95,7 @@ def hear(
         return stream, _heard_again(ledger, stream, before, asker, now)
     case = case_meant(ledger, report, lifecycle, case_id)
     if case is not None and report.ref:
+        name_kind(ledger, report, case, lifecycle, asker, now)
         case = _released_before(ledger, report, case, lifecycle, asker, now)
     hearing = Hearing(
         by=asker,
@@ -94,34 +104,59 @@ def hear(
         now=now,
         absent=absent_of(ledger, report.fields, lifecycle),
         new_id=what.new_id,
+        unread=what.unread,
     )
-    if what.unfetched:
+    if what.empty:
+        outcome = Outcome(name="ignored", why=NOTHING_SAID, at=report.at(now))
+    elif what.unfetched:
         outcome = Outcome(name="parked", why=NOT_FETCHED, at=report.at(now))
-        _wait_for_record(ledger, report.tool, stream, asker, now)
+        wait_for_record(ledger, report.tool, stream, asker, now)
     else:
         outcome = understand(report, case, mirror_of(ledger, case, report.tool), lifecycle, hearing)
-    heard = _heard(report, case, outcome, digest, lifecycle, hearing)
+    heard = heard_as(report, case, outcome, digest, lifecycle, hearing)
     kept = {"raw": what.raw, "raw_length": len(what.raw), "unread": what.unread}
     ledger.add(stream, replace(heard, **kept, assumed=bool(what.among)))
-    _cause(ledger, report, case, outcome, lifecycle, hearing)
+    cause(ledger, report, case, outcome, lifecycle, hearing)
     message = ledger.state(stream)
     assert isinstance(message, Message)
     return stream, message
 
 
+def name_kind(
+    ledger: Ledger,
+    report: Report,
+    case: Case,
+    lifecycle: Lifecycle,
+    asker: Asker,
+    now: datetime,
+) -> None:
+    """Give a reference without a kind that of the first record that speaks of it.
+
+    So that no record of another kind, whose numbers may be the same, is taken for it later.
+    """
+    unnamed, whose = kind_to_be_named(report, lifecycle), f"{lifecycle.collection}/{case.id}"
+    named = reference_stream(report.tool, report.kind, report.ref)
+    if unnamed is None or ledger.state(unnamed) != whose or isinstance(ledger.state(named), str):
+        return
+    theirs = case_stream(lifecycle.collection, case.id)
+    about: dict[str, Any] = {"recorded_at": now, "time": max(now, case.changed_at), "by": asker}
+    about |= {"tool": report.tool, "ref": report.ref}
+    ledger.add(theirs, ReferenceReleased(**about, kind=""))
+    ledger.add(theirs, ReferenceTaken(**about, kind=report.kind))
+    ledger.add(unnamed, ReferenceFreed(recorded_at=now, by=asker))
+    ledger.add(named, ReferenceHeld(recorded_at=now, by=asker, case=whose))
+
+
 def _heard_again(
     ledger: Ledger, stream: str, before: Message, asker: Asker, now: datetime
 ) -> Message:
-    """Count it; what comes again and again is not piled up."""
-    message = replace(before, times=before.times + 1)
-    if is_worth_recording(before.times):
-        ledger.add(stream, HeardAgain(recorded_at=now, by=asker, times=message.times))
-    else:
-        ledger.note(stream, message)
-    return replace(message, outcome="duplicate", why="")
+    """Each time is an event: what was heard is counted by the log alone, whatever happens next."""
+    times = before.times + 1
+    ledger.add(stream, HeardAgain(recorded_at=now, by=asker, times=times))
+    return replace(before, times=times, outcome="duplicate", why="")
 
 
-def _heard(
+def heard_as(
     report: Report,
     case: Case | None,
     outcome: Outcome,
@@ -129,9 +164,9 @@ def _heard(
     lifecycle: Lifecycle,
     hearing: Hearing,
 ) -> Heard:
+    """What stands in the log of a report, with what it was taken to mean."""
     plain = lifecycle.fields.keys() - lifecycle.personal
     fields = {name: value for name, value in report.fields.items() if name in plain}
-    parked = outcome.name == "parked"
     about = case or (hearing.new_id if outcome.events else None)
     return Heard(
         recorded_at=hearing.now,
@@ -150,7 +185,7 @@ def _heard(
         status_field=outcome.status_field or report.status_field,
         word=report.word,
         fields=fields,
-        personal={k: v for k, v in report.fields.items() if k not in plain} if parked else {},
+        personal=_unplaced(report, outcome, lifecycle),
         taken=outcome.taken,
         not_taken=dict(outcome.not_taken),
         reason=hearing.reason,
@@ -160,7 +195,22 @@ def _heard(
     )
 
 
-def _cause(
+def _unplaced(report: Report, outcome: Outcome, lifecycle: Lifecycle) -> dict[str, Any]:
+    """The values that are kept, sealed, with the message, because no case has them.
+
+    Of what waits or was passed over those that do not stand in it in the open; of anything else
+    those of fields that nobody has declared yet.
+    """
+    waits = outcome.name in {"parked", "ignored"}
+    plain = lifecycle.fields.keys() - lifecycle.personal
+    return {
+        name: value
+        for name, value in report.fields.items()
+        if name not in plain and (waits or outcome.not_taken.get(name) == UNKNOWN)
+    }
+
+
+def cause(
     ledger: Ledger,
     report: Report,
     case: Case | None,
@@ -178,7 +228,7 @@ def _cause(
         return
     for event in outcome.events:
         ledger.add(case_stream(collection, case_id), event)
-    if outcome.name != "stale" and outcome.why != "nothing-said":
+    if outcome.name != "stale" and outcome.why != NOTHING_SAID:
         _reflect(ledger, report, case_id, outcome, lifecycle, hearing)
     if any(isinstance(event, CaseOpened) for event in outcome.events):
         held = ReferenceHeld(recorded_at=hearing.now, by=hearing.by, case=f"{collection}/{case_id}")
@@ -212,6 +262,7 @@ def _reflect(
         outcome=outcome.name,
         why=outcome.why,
         expected=outcome.expected,
+        timeless="occurred_at" in hearing.unread,
     )
     theirs = mirror_stream(collection, case_id, report.tool)
     case = ledger.state(case_stream(collection, case_id))
@@ -229,8 +280,9 @@ def _reflect(
         if (claim.tool, claim.status_field) == (report.tool, outcome.status_field)
     ]
     early = outcome.name == "early"
-    if early:  # what it claimed stays, unless this says the same once more
-        before = [claim for claim in before[-1:] if claim.word == report.word]
+    if early:  # what it claimed stays, unless this says the same once more, or it is too much
+        again = [claim for claim in before[-1:] if claim.word == report.word]
+        before = again or before[: max(0, len(before) - CLAIMS_MAX + 1)]
     for claim in before:
         why = SAID_AGAIN if claim.word == report.word else ""
         over = Outcome(name="stale", why=why, at=outcome.at)
@@ -300,17 +352,32 @@ def _end(
     now: datetime,
 ) -> None:
     """A claim waits no more; its message has another outcome."""
-    collection, told = lifecycle.collection, {"outcome": outcome.name, "why": outcome.why}
-    ended = ClaimEnded(recorded_at=now, by=claim.by, message=claim.message, **told)
+    collection, case = lifecycle.collection, f"{lifecycle.collection}/{case_id}"
+    ended = ClaimEnded(
+        recorded_at=now,
+        by=claim.by,
+        message=claim.message,
+        outcome=outcome.name,
+        why=outcome.why,
+    )
     ledger.add(claims_stream(collection, case_id), ended)
-    case = f"{collection}/{case_id}"
-    understood = Understood(recorded_at=now, by=claim.by, case=case, **told)
+    said = ledger.state(claim.message)
+    assert isinstance(said, Message), claim.message
+    understood = Understood(
+        recorded_at=now,
+        by=claim.by,
+        case=case,
+        outcome=outcome.name,
+        why=outcome.why,
+        expected=outcome.expected,
+        personal=said.heard.personal,
+    )
     ledger.add(claim.message, understood)
     if outcome.name == "drift":
         about = ledger.state(f"case:{case}")
         assert isinstance(about, Case)
         mirror = mirror_of(ledger, about, claim.tool)
-        for event in drift.after_claim(claim, outcome, mirror, about, lifecycle, now):
+        for event in drift.after_claim(claim, outcome, mirror, about, now):
             ledger.add(mirror_stream(collection, case_id, claim.tool), event)
 
 
@@ -319,23 +386,46 @@ def release(
 ) -> None:
     """Decide the messages that waited for a reference, now that it means this case.
 
-    Of very many those that came first; the others when it is next spoken of, or by retrying them.
+    Of very many those that came first. That there are others stands in the log, and whoever looks
+    there has them decided (`release_more`); so does the next report about the reference.
     """
     waiting = ledger.state(parked)
     if not isinstance(waiting, Waiting) or not waiting.messages:
         return
-    first = waiting.messages[:RELEASED_MAX]
-    ledger.recall(first)
-    messages = [(one, ledger.state(one)) for one in first]
-    ours = [
-        (stream, message.heard)
-        for stream, message in messages
-        if isinstance(message, Message)
-        and (message.heard.assumed or message.heard.collection == lifecycle.collection)
-    ]
-    for stream, heard in sorted(ours, key=_heard_at):
+    ours = _ours(ledger, waiting, lifecycle)
+    for stream, heard in sorted(ours[:RELEASED_MAX], key=_heard_at):
         ledger.add(parked, Unparked(recorded_at=hearing.now, by=hearing.by, message=stream))
         _decide_again(ledger, stream, heard, case_id, lifecycle, hearing.now)
+    note_rest(ledger, parked, hearing.now, more=len(ours) > RELEASED_MAX)
+
+
+def _ours(ledger: Ledger, waiting: Waiting, lifecycle: Lifecycle) -> list[tuple[str, Heard]]:
+    """Those that are about this lifecycle, as they came: one part of them, and one more."""
+    ours: list[tuple[str, Heard]] = []
+    for first in range(0, len(waiting.messages), RELEASED_MAX):
+        part = waiting.messages[first : first + RELEASED_MAX]
+        ledger.recall(part)
+        messages = [(one, ledger.state(one)) for one in part]
+        ours += [
+            (stream, message.heard)
+            for stream, message in messages
+            if isinstance(message, Message)
+            and (message.heard.assumed or message.heard.collection == lifecycle.collection)
+        ]
+        if len(ours) > RELEASED_MAX:
+            break
+    return ours
+
+
+def note_rest(ledger: Ledger, parked: str, now: datetime, *, more: bool) -> None:
+    """Have it stand in the log whether there is more to decide for a reference."""
+    stream = releasing_stream(parked.removeprefix("parked:").partition("/")[0])
+    state = ledger.state(stream)
+    noted = isinstance(state, Waiting) and parked in state.messages
+    if more and not noted:
+        ledger.add(stream, Parked(recorded_at=now, by=Asker(), message=parked))
+    elif noted and not more:
+        ledger.add(stream, Unparked(recorded_at=now, by=Asker(), message=parked))
 
 
 def _heard_at(one: tuple[str, Heard]) -> datetime:
@@ -359,44 +449,6 @@ def _released_before(
     return after
 
 
-def retry(
-    ledger: Ledger, what: Retry, lifecycle: Lifecycle, asker: Asker, now: datetime
-) -> Message:
-    """Decide a message again, as of now; what has come to an end stays as it is.
-
-    Nothing is recorded where the outcome is the same.
-    """
-    before = ledger.state(what.message)
-    assert isinstance(before, Message), what.message
-    if before.waits_for_record:
-        _wait_for_record(ledger, before.heard.tool, what.message, asker, now)
-        return before
-    if before.outcome not in DECIDED_AGAIN:
-        return before
-    heard = before.heard
-    report = as_heard(heard, lifecycle)
-    case = case_meant(ledger, report, lifecycle, (before.case or "").partition("/")[2])
-    waits = parked_stream(heard.tool, heard.kind or lifecycle.main_kind(heard.tool), heard.ref)
-    hearing = Hearing(
-        by=heard.by,
-        message=what.message,
-        reason=heard.reason,
-        now=now,
-        absent=absent_of(ledger, report.fields, lifecycle),
-        new_id=what.new_id,
-    )
-    outcome = understand(report, case, mirror_of(ledger, case, heard.tool), lifecycle, hearing)
-    if (outcome.name, outcome.why) == (before.outcome, before.why) and not outcome.events:
-        return before
-    waiting = ledger.state(waits)
-    if isinstance(waiting, Waiting) and what.message in waiting.messages:
-        ledger.add(waits, Unparked(recorded_at=now, by=asker, message=what.message))
-    _understood(ledger, report, heard, case, outcome, lifecycle, hearing, asker, what.reason)
-    message = ledger.state(what.message)
-    assert isinstance(message, Message)
-    return message
-
-
 def _decide_again(
     ledger: Ledger,
     stream: str,
@@ -414,28 +466,32 @@ def _decide_again(
         reason=heard.reason,
         now=now,
         absent=absent_of(ledger, report.fields, lifecycle),
+        unread=heard.unread,
     )
     outcome = understand(report, case, mirror_of(ledger, case, heard.tool), lifecycle, hearing)
-    _understood(ledger, report, heard, case, outcome, lifecycle, hearing, heard.by)
+    understood(ledger, report, heard, case, outcome, lifecycle, hearing, heard.by)
 
 
 def as_heard(heard: Heard, lifecycle: Lifecycle) -> Report:
     """The report that a message was, without what was erased since."""
     values = {**heard.fields, **heard.personal}
     known = {name: value for name, value in values.items() if value != ERASED}
+    if heard.assumed:  # a product's, of fields that may have been declared since
+        connector = lifecycle.connector(heard.tool)
+        known = in_form(known, [lifecycle], connector.zone if connector else None)
     return Report(
         tool=heard.tool,
         ref=heard.ref,
         kind=heard.kind,
         status_field=heard.status_field,
         word=heard.word,
-        fields=_wanted(known, heard, lifecycle),
+        fields=known,
         event_id=heard.event_id,
         occurred_at=heard.at,
     )
 
 
-def _understood(
+def understood(
     ledger: Ledger,
     report: Report,
     heard: Heard,
@@ -448,76 +504,41 @@ def _understood(
 ) -> None:
     """A message that waited is understood otherwise now; `by` and `reason` say who had it so."""
     about = case.id if case else hearing.new_id if outcome.events else ""
-    understood = Understood(
-        recorded_at=hearing.now,
+    # Its own key goes: what was taken of it stands with the case, which may be erased.
+    is_sealed = bool(heard.personal or heard.raw_length) and outcome.name != "parked"
+    named = f"{lifecycle.collection}/{about}" if about else None
+    understood = as_of_now(report, outcome, named, by, lifecycle, hearing.now)
+    ledger.add(hearing.message, replace(understood, reason=reason))
+    if is_sealed:
+        ledger.forget(hearing.message)
+    cause(ledger, report, case, outcome, lifecycle, hearing)
+
+
+def as_of_now(
+    report: Report,
+    outcome: Outcome,
+    case: str | None,
+    by: Asker,
+    lifecycle: Lifecycle,
+    now: datetime,
+) -> Understood:
+    """What has become of a message; what still waits keeps its values where they are."""
+    return Understood(
+        recorded_at=now,
         by=by,
-        case=f"{lifecycle.collection}/{about}" if about else None,
+        case=case,
         outcome=outcome.name,
         why=outcome.why,
-        reason=reason,
+        expected=outcome.expected,
+        taken=outcome.taken,
+        not_taken=dict(outcome.not_taken),
+        personal={} if outcome.name == "parked" else _unplaced(report, outcome, lifecycle),
     )
-    ledger.add(hearing.message, understood)
-    if (heard.personal or heard.raw_length) and outcome.name != "parked":
-        # What was taken of it stands with the case, which may be erased.
-        ledger.forget(hearing.message)
-    _cause(ledger, report, case, outcome, lifecycle, hearing)
 
 
-def _wanted(fields: Mapping[str, Any], heard: Heard, lifecycle: Lifecycle) -> dict[str, Any]:
-    """The fields of a message, of a webhook's only those that this lifecycle has."""
-    wanted = lifecycle.fields if heard.assumed else fields
-    return {name: value for name, value in fields.items() if name in wanted}
-
-
-def _wait_for_record(ledger: Ledger, tool: str, message: str, asker: Asker, now: datetime) -> None:
+def wait_for_record(ledger: Ledger, tool: str, message: str, asker: Asker, now: datetime) -> None:
     """Have the record of a message asked for, if it is not any more or not yet."""
     stream = unfetched_stream(tool, message)
     waiting = ledger.state(stream)
     if not isinstance(waiting, Waiting) or message not in waiting.messages:
         ledger.add(stream, Parked(recorded_at=now, by=asker, message=message))
-
-
-def complete(
-    ledger: Ledger, what: Complete, lifecycles: Sequence[Lifecycle], now: datetime
-) -> Message | None:
-    """Decide a message with the record that it named; None where it waits for none any more."""
-    before = ledger.state(what.message)
-    if not isinstance(before, Message) or not before.waits_for_record:
-        return None
-    heard, stream = before.heard, what.message
-    waits = unfetched_stream(heard.tool, stream)
-    waiting = ledger.state(waits)
-    if isinstance(waiting, Waiting) and stream in waiting.messages:
-        ledger.add(waits, Unparked(recorded_at=now, by=heard.by, message=stream))
-    if what.report is None:
-        return before
-    lifecycle, report = addressed(ledger, what.report, lifecycles, what.zone)
-    report = replace(report, occurred_at=heard.at)
-    case = case_meant(ledger, report, lifecycle, "")
-    hearing = Hearing(
-        by=heard.by,
-        message=stream,
-        reason=heard.reason,
-        now=now,
-        absent=absent_of(ledger, report.fields, lifecycle),
-        new_id=what.new_id,
-    )
-    outcome = understand(report, case, mirror_of(ledger, case, report.tool), lifecycle, hearing)
-    said = _heard(report, case, outcome, heard.content, lifecycle, hearing)
-    fetched = Fetched(
-        recorded_at=now,
-        by=heard.by,
-        status_field=said.status_field,
-        word=said.word,
-        fields=said.fields,
-        personal=said.personal,
-    )
-    ledger.add(stream, fetched)
-    told = {"outcome": outcome.name, "why": outcome.why}
-    ledger.add(stream, Understood(recorded_at=now, by=heard.by, case=said.case, **told))
-    if outcome.name != "parked":
-        ledger.forget(stream)
-    _cause(ledger, report, case, outcome, lifecycle, hearing)
-    message = ledger.state(stream)
-    assert isinstance(message, Message)
-    return message

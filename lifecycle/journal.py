@@ -15,7 +15,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from time import monotonic
 from typing import Protocol
@@ -29,7 +31,7 @@ from lifecycle.asks import Answer, Ask, Causing, Look, LookUp, Settled, Taken, r
 from lifecycle.case import Case
 from lifecycle.changes import Erase, Move, Open, SetFields
 from lifecycle.events import Event
-from lifecycle.known import NOTHING, Known
+from lifecycle.known import NOTHING, Known, Same, Tally, written
 from lifecycle.log import TAIL_MAX, Batch, Recorder
 from lifecycle.mapper import EntryMapper
 from lifecycle.memory import Draft, Memory
@@ -111,6 +113,8 @@ class Journal:
         self.mapper = mapper
         self.lifecycles = lifecycles
         self.memory = Memory(recorder, mapper)
+        self.draft = Draft(self.memory)
+        """The batch that is being decided, as far as it has come."""
         self.pulse = Pulse()
         self._trouble: str | None = None
         self._waits_since: float | None = None
@@ -215,6 +219,10 @@ class Journal:
         self.record_now(Record(stream, lambda _known, _now: None))
         return self.memory.peek(stream) or NOTHING
 
+    def as_decided(self, stream: str) -> Known:
+        """What is known of another stream at this point of a batch: for who decides a `Record`."""
+        return self.draft[stream]
+
     @property
     def unavailable(self) -> str | None:
         """Why the log cannot be used, as of the last try, or of one that takes too long."""
@@ -282,8 +290,12 @@ class Journal:
                 if batch:
                     for part in self._parts(batch):
                         self._settle(part)
-                    self.memory.shrink()
+                    if self.memory.is_full:
+                        self._write_counts()
+                        self.memory.shrink()
                 elif self._stopping:
+                    with suppress(StorageUnavailable):  # what it cannot write is lost
+                        self._write_counts()
                     return
                 if not batch or monotonic() - looked > IDLE_SECONDS:
                     looked = monotonic()
@@ -327,6 +339,18 @@ class Journal:
             self.recorder.probe()
         self._catch_up()
         self._trouble = None
+        self._write_counts()
+
+    def _write_counts(self) -> None:
+        """Record how often refusals were repeated, where the log does not know it yet."""
+        streams = list(self.memory.uncounted)
+        for first in range(0, len(streams), BATCH_ASKS_MAX):
+            records = [
+                Record(stream, partial(_count, same))
+                for stream in streams[first : first + BATCH_ASKS_MAX]
+                for same in self.memory.repeated(stream)
+            ]
+            self._settle([Waiting(records, 0, Future())])
 
     def _settle(self, batch: list[Waiting]) -> None:
         self._waits_since = monotonic()
@@ -367,8 +391,8 @@ class Journal:
                 batch.events, after=self.memory.position, keys=batch.keys, forget=batch.forget
             )
             while positions is None:
-                while len(tail := self.recorder.tail(self.memory.position)) == TAIL_MAX:
-                    self.memory.follow(tail)
+                if self.recorder.last_position() - self.memory.position >= TAIL_MAX:
+                    self.memory.catch_up()
                 positions = self.recorder.append_held(
                     deciding.decide_on, after=self.memory.position
                 )
@@ -384,8 +408,7 @@ class Journal:
     def _catch_up(self) -> bool:
         """Take the tail; did the log move on?"""
         before = self.memory.position
-        while tail := self.recorder.tail(self.memory.position):
-            self.memory.follow(tail)
+        self.memory.catch_up()
         return self.memory.position != before
 
     def _commit(self, deciding: "Deciding", at: Places) -> None:
@@ -416,11 +439,12 @@ class Deciding:
         vault.settle(stored=False)
         journal.memory.recall(self._streams())
         vault.recall(self._sealing(), self._unbegun())
-        self.draft = Draft(journal.memory)
+        self.draft = journal.draft = Draft(journal.memory)
         self._outcomes = []
+        now = journal.clock()
         for ask in self._asks:
             try:
-                settled = self._settled(ask, journal.clock())
+                settled = self._settled(ask, now)
                 stored = [journal.mapper.to_stored_event(entry) for entry in settled.entries]
                 self.draft.add(settled, stored)
                 self._outcomes.append(settled.answer)
@@ -516,6 +540,13 @@ class Deciding:
             for stream in ask.forget:
                 causing.forget(stream)
         return causing.settled(None)
+
+
+def _count(same: Same, known: Known, _: datetime) -> Event | None:
+    """How often a refusal was repeated, unless that is written by now."""
+    tally = known.state
+    assert isinstance(tally, Tally), same
+    return written(tally, same) if same in tally.unwritten else None
 
 
 def _placed(answer: Answer, at: Places) -> Answer:

@@ -46,10 +46,25 @@ class Key(Struct, frozen=True):
     """How often everybody signed in with it was signed out: a session holds as of one count."""
 
 
+Same = tuple[str, str, str, int]
+"""What tells one refusal from another beside a case."""
+
+
+class Repeated(Struct, frozen=True):
+    """Refusals like one that stands in the log already, of which the log does not know yet."""
+
+    count: int
+    last: Refused
+    """As it is written once that is due."""
+
+
 class Tally(Struct, frozen=True):
     """The refusals beside one case, counted."""
 
-    times: Mapping[tuple[str, str, str, int], int]
+    times: Mapping[Same, int] = {}
+    """As the log has them."""
+    unwritten: Mapping[Same, Repeated] = {}
+    """What came since."""
 
 
 class FlowState(Struct, frozen=True):
@@ -106,10 +121,7 @@ def _learned(  # noqa: C901, PLR0911 - one for each kind of fact
         case OfNotice() as event:
             return reflect(state if isinstance(state, Mirror) else SILENT, event)
         case Refused() as event:
-            times = dict(state.times) if isinstance(state, Tally) else {}
-            same = same_refusal(event.by, event.asked, event.code, event.case_version)
-            times = {key: count for key, count in times.items() if key[3] == event.case_version}
-            return Tally({**times, same: event.times})
+            return _counted(state if isinstance(state, Tally) else Tally(), event)
         case ReferenceHeld(case=held):
             return held
         case ReferenceFreed():
@@ -141,10 +153,33 @@ def _flows(
             return replace(flow, failing_since=None, why="")
         case FlowStopped():
             return replace(flow, stopped_since=event.recorded_at, why=event.why)
+        case FlowStarted(unproven=True):  # that it works is known once it takes something
+            since = flow.failing_since or flow.stopped_since
+            return replace(flow, failing_since=since, stopped_since=None)
         case FlowStarted():
             return replace(flow, stopped_since=None, why="")
 
 
-def same_refusal(by: Asker, asked: str, code: str, case_version: int) -> tuple[str, str, str, int]:
+def same_refusal(event: Refused) -> Same:
     """Tells one refusal from another beside a case."""
-    return (by.name, asked, code, case_version)
+    return (event.by.name, event.asked, event.code, event.case_version)
+
+
+def written(tally: Tally, same: Same) -> Refused:
+    """The event that says how often the very same was refused by now."""
+    mine = tally.unwritten[same]
+    return replace(mine.last, times=tally.times.get(same, 0) + mine.count)
+
+
+def _counted(tally: Tally, event: Refused) -> Tally:
+    """Of what was refused at earlier versions of the case nothing is repeated any more."""
+    same, unwritten = same_refusal(event), dict(tally.unwritten)
+    times = {
+        key: count
+        for key, count in tally.times.items()
+        if key[3] >= event.case_version or key in unwritten
+    }
+    mine = unwritten.get(same)
+    if mine is not None and event == written(tally, same):  # else another process has counted
+        del unwritten[same]
+    return Tally({**times, same: event.times}, unwritten)

@@ -37,6 +37,39 @@ class BadDatabase(Exception):
     """The deployer named a database that cannot be the log; one line says why."""
 
 
+class Stored(StoredEvent):
+    """An event as it is stored; made in half the time of the library's own.
+
+    A frozen dataclass sets each of its members through two calls: with several events for each ask,
+    and each read by several, that is a noticeable part of all.
+    """
+
+    def __init__(
+        self, originator_id: str, originator_version: int, topic: str, state: bytes
+    ) -> None:
+        """Take the members in the order of the columns."""
+        members = self.__dict__
+        members["originator_id"] = originator_id
+        members["originator_version"] = originator_version
+        members["topic"] = topic
+        members["state"] = state
+
+
+class Placed(Notification):
+    """An event as it stands in the log, at its position (`id`); made like `Stored`."""
+
+    def __init__(
+        self, originator_id: str, originator_version: int, topic: str, state: bytes, position: int
+    ) -> None:
+        """Take the members in the order of the columns."""
+        members = self.__dict__
+        members["originator_id"] = originator_id
+        members["originator_version"] = originator_version
+        members["topic"] = topic
+        members["state"] = state
+        members["id"] = position
+
+
 class Batch(msgspec.Struct, frozen=True):
     """What one append makes durable, all of it or nothing."""
 
@@ -214,10 +247,11 @@ def checked(batch: Batch) -> Batch:
     last: dict[str, int] = {}
     for event in batch.events:
         name, version = str(event.originator_id), event.originator_version
-        if len(name) > NAME_LENGTH_MAX or "\0" in name:
+        before = last.get(name)
+        if before is None and (len(name) > NAME_LENGTH_MAX or "\0" in name):
             raise AssertionError(f"not the name of a stream [{name!r}]")
-        if version != last.get(name, version - 1) + 1:
-            raise AssertionError(f"versions do not follow on [{name} {last[name]} {version}]")
+        if before is not None and version != before + 1:
+            raise AssertionError(f"versions do not follow on [{name} {before} {version}]")
         last[name] = version
     return batch
 

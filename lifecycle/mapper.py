@@ -16,20 +16,25 @@ from msgspec.structs import replace
 from lifecycle.events import (
     BY_TOPIC,
     ERASED,
+    EVENTS,
     DriftFound,
     Entry,
     Event,
     Fetched,
     Heard,
     NoticeDue,
+    Understood,
     Valued,
 )
+from lifecycle.log import Stored
 from lifecycle.vault import Vault
 
 SEALED = b',"sealed":'
 
-Sealable = Valued | Heard | Fetched | NoticeDue | DriftFound
+Sealable = Valued | Heard | Fetched | Understood | NoticeDue | DriftFound
 """What may have personal values; those of a mirror are sealed with the key of its case."""
+
+_SEALABLE = frozenset(kind for kind in EVENTS if issubclass(kind, Sealable))
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
 """How everything in the log and every answer is written: numbers exact, never a float."""
@@ -55,25 +60,19 @@ class EntryMapper(Mapper[str]):
 
     def to_stored_event(self, domain_event: Entry) -> StoredEvent:  # type: ignore[override]  # entries in place of the library's events
         """One entry as it is stored."""
-        event = domain_event.event
-        if isinstance(event, Heard) and event.raw:
-            event = replace(event, raw=self._close(domain_event.stream, event))
-        state = (
-            self._seal(_key_stream(domain_event.stream, event), event)
-            if isinstance(event, Sealable) and event.personal
-            else encode(event)
-        )
-        return StoredEvent(domain_event.stream, domain_event.version, event.TOPIC, state)
+        stream, event = domain_event.stream, domain_event.event
+        state = self._sealed_state(stream, event) if type(event) in _SEALABLE else encode(event)
+        return Stored(stream, domain_event.version, event.TOPIC, state)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Entry:  # type: ignore[override]  # entries in place of the library's events
         """One stored event as an entry, at its position where it comes with one."""
         state = bytes(stored_event.state)
         event: Event = self._decoders[stored_event.topic].decode(state)
         stream = str(stored_event.originator_id)
-        if isinstance(event, Sealable) and SEALED in state:
+        if SEALED in state and isinstance(event, Sealable):
             values = self._unseal(_key_stream(stream, event), state)
             event = replace(event, personal={**event.personal, **values})
-        if isinstance(event, Heard) and event.raw:
+        if stored_event.topic == Heard.TOPIC:
             event = replace(event, raw=b"")
         position = stored_event.id if isinstance(stored_event, Notification) else 0
         return Entry(stream, stored_event.originator_version, event, position)
@@ -104,6 +103,13 @@ class EntryMapper(Mapper[str]):
         if len(sealed) > 1:
             self.vault.recall(sealed)
 
+    def _sealed_state(self, stream: str, event: Event) -> bytes:
+        if isinstance(event, Heard) and event.raw:
+            event = replace(event, raw=self._close(stream, event))
+        if getattr(event, "personal", None) and isinstance(event, Sealable):
+            return self._seal(_key_stream(stream, event), event)
+        return encode(event)
+
     def _close(self, stream: str, event: Heard) -> bytes:
         closed = event.raw
         for key in reversed(_closing(stream, event)):
@@ -132,7 +138,7 @@ class EntryMapper(Mapper[str]):
 
 def _key_stream(stream: str, event: Sealable) -> str:
     """The stream whose key seals an event: what is about a case has that of the case."""
-    if isinstance(event, NoticeDue | DriftFound | Heard) and event.case:
+    if isinstance(event, NoticeDue | DriftFound | Heard | Understood) and event.case:
         return f"case:{event.case}"
     return stream
 

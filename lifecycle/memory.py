@@ -10,7 +10,7 @@ from eventsourcing.persistence import Notification, StoredEvent
 from lifecycle.asks import Settled
 from lifecycle.case import Case
 from lifecycle.events import Entry, Erased, MessagesLetGo
-from lifecycle.known import NOTHING, Known, learn
+from lifecycle.known import NOTHING, Known, Same, Tally, learn
 from lifecycle.log import Recorder
 from lifecycle.mapper import EntryMapper
 from lifecycle.messages import Message
@@ -25,6 +25,8 @@ STREAM_BYTES = 1000
 """What remembering a stream costs at least."""
 NOTHING_BYTES = 250
 """What it costs to remember that a stream has not begun."""
+STEP_EVENTS = 500
+"""So much of the log is followed at a time."""
 
 
 class Memory:
@@ -36,12 +38,14 @@ class Memory:
         self._mapper = mapper
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._bytes = 0
+        self.uncounted: dict[str, None] = {}
+        """Streams of refusals that were repeated more often than the log knows."""
         self.position = 0
         """The last position that everything known is at least as new as."""
 
     def __getitem__(self, stream: str) -> Known:
         """The stream as far as it goes; read, if it is not known."""
-        known = self.peek(stream)
+        known = self._known.get(stream)
         if known is None:
             unreadable = self.recall((stream,))
             if stream in unreadable:
@@ -89,10 +93,24 @@ class Memory:
         self._bytes += _weight(known) - _weight(self._known.get(stream))
         self._known[stream] = known
         self._known.move_to_end(stream)
+        if isinstance(known.state, Tally):
+            self._mark(stream, known.state)
+
+    def repeated(self, stream: str) -> Iterable[Same]:
+        """The refusals of a stream that were repeated more often than the log knows."""
+        known = self._known.get(stream)
+        return known.state.unwritten if known and isinstance(known.state, Tally) else ()
+
+    def _mark(self, stream: str, tally: Tally) -> None:
+        if tally.unwritten:
+            self.uncounted[stream] = None
+        else:
+            self.uncounted.pop(stream, None)
 
     def forget(self, stream: str) -> None:
         """Know nothing of a stream: who needs it reads it."""
         self._bytes -= _weight(self._known.pop(stream, None))
+        self.uncounted.pop(stream, None)
 
     def forget_messages(self, keyed: str) -> None:
         """Know nothing of the messages that may hold what a key sealed, by the stream it is of.
@@ -128,11 +146,33 @@ class Memory:
         if tail:
             self.position = tail[-1].id
 
+    def catch_up(self) -> None:
+        """Follow the log to its end; a tail longer than what is known is not worth reading."""
+        while tail := self._recorder.tail(self.position, STEP_EVENTS):
+            if len(tail) == STEP_EVENTS:
+                last = self._recorder.last_position()
+                if last - self.position > len(self._known):
+                    self._know_nothing(last)
+                    continue
+            self.follow(tail)
+
+    def _know_nothing(self, position: int) -> None:
+        """Begin anew at a position: what is wanted is read again, all in one query."""
+        self._known.clear()
+        self.uncounted.clear()
+        self._bytes = 0
+        self._mapper.vault.mistrust_all("")
+        self.position = position
+
+    @property
+    def is_full(self) -> bool:
+        """Whether something is to be let go of."""
+        return len(self._known) > MEMORY_STREAMS_MAX or self._bytes > MEMORY_BYTES_MAX
+
     def shrink(self) -> None:
         """Let go of what was used longest ago."""
-        while len(self._known) > MEMORY_STREAMS_MAX or self._bytes > MEMORY_BYTES_MAX:
-            _, known = self._known.popitem(last=False)
-            self._bytes -= _weight(known)
+        while self.is_full:
+            self.forget(next(iter(self._known)))
 
     def __len__(self) -> int:
         """How many streams are known."""
@@ -145,8 +185,11 @@ def _weight(known: Known | None) -> int:
     if not known.version:
         return NOTHING_BYTES
     if isinstance(known.state, Case):
-        texts = (len(value) for value in known.state.fields.values() if isinstance(value, str))
-        return 2 * STREAM_BYTES + sum(texts)
+        weight = 2 * STREAM_BYTES
+        for value in known.state.fields.values():
+            if isinstance(value, str):
+                weight += len(value)
+        return weight
     return STREAM_BYTES
 
 
@@ -164,7 +207,7 @@ class Draft:
 
     def __getitem__(self, stream: str) -> Known:
         """The stream as it will be after this batch."""
-        return self.added.get(stream) or self._memory[stream]
+        return self.added.get(stream) or self._memory.peek(stream) or self._memory[stream]
 
     def recall(self, streams: Iterable[str]) -> None:
         """Read what is not known of these, all in one query."""

@@ -60,6 +60,8 @@ class Hear(Struct, frozen=True, kw_only=True):
     """Parts of it that could not be read."""
     unfetched: bool = False
     """It only names a record, which could not be had yet."""
+    empty: bool = False
+    """There was no message in what came."""
 
 
 class Complete(Struct, frozen=True, kw_only=True):
@@ -73,6 +75,8 @@ class Complete(Struct, frozen=True, kw_only=True):
     """The id of the case that it may open."""
     among: tuple[str, ...]
     zone: str | None = None
+    unread: tuple[str, ...] = ()
+    """Parts of it that could not be read."""
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -84,6 +88,12 @@ class Retry(Struct, frozen=True, kw_only=True):
     """The id of the case that it may open."""
     reason: str | None = None
     """Why staff want it."""
+
+
+class Release(Struct, frozen=True):
+    """Decide more of the messages that wait for a reference, by the stream in which they do."""
+
+    parked: str
 
 
 class Message(Struct, frozen=True):
@@ -103,7 +113,10 @@ class Message(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """The messages that wait for one reference, or for their records, by their streams."""
+    """The messages that wait for one reference, or for their records, by their streams.
+
+    Also the references, by the streams of those that wait for them, that are released in parts.
+    """
 
     messages: tuple[str, ...] = ()
 
@@ -120,9 +133,6 @@ class Ledger(Protocol):
 
     def add(self, stream: str, event: Event) -> object:
         """One more event."""
-
-    def note(self, stream: str, state: "Message") -> None:
-        """What a stream amounts to has changed, but not so that it is worth recording."""
 
     def recall(self, streams: Iterable[str]) -> None:
         """These are about to be asked for: what is not known of them is read at once."""
@@ -176,31 +186,33 @@ def addressed(
     found = max(lifecycles, key=lambda one: _nearness(ledger, report, one))
     held = _nearness(ledger, report, found)[0]
     # Of a record that nobody holds yet, another lifecycle may want other fields.
-    known = [found] if held else [found, *lifecycles]
-    fields = {
-        name: shaped(field.type, value, zone)
-        for name, value in report.fields.items()
-        if (field := next((one.fields[name] for one in known if name in one.fields), None))
-    }
-    # Where no kinds are declared there is one, whatever the product calls it.
-    kinds = found.declaration.tools[report.tool].kinds
-    kind = "" if not kinds or report.kind == kinds[0] else report.kind
-    said = {
-        name: value
-        for name, value in fields.items()
-        if value is not None or report.fields[name] is None  # which forgets
-    }
+    said = in_form(report.fields, [found] if held else [found, *lifecycles], zone)
+    kind = found.kind_of(report.tool, report.kind)
     return found, replace(report, kind=kind, fields=said)
+
+
+def in_form(
+    fields: Mapping[str, Any], lifecycles: Sequence[Lifecycle], zone: str | None
+) -> dict[str, Any]:
+    """The values of a product in the form of the fields that the first lifecycle has that knows it.
+
+    What is known to none stays as it came.
+    """
+    formed = dict[str, Any]()
+    for name, value in fields.items():
+        field = next((one.fields[name] for one in lifecycles if name in one.fields), None)
+        shape = value if field is None else shaped(field.type, value, zone)
+        if shape is not None or value is None:  # which forgets
+            formed[name] = shape
+    return formed
 
 
 def _nearness(ledger: Ledger, report: Report, lifecycle: Lifecycle) -> tuple[bool, bool, bool]:
     kinds = lifecycle.declaration.tools[report.tool].kinds
-    kind = report.kind if kinds and report.kind else lifecycle.main_kind(report.tool)
-    held = ledger.state(reference_stream(report.tool, kind, report.ref)) if report.ref else None
+    said = replace(report, kind=lifecycle.kind_of(report.tool, report.kind))
     knows = not report.kind or not kinds or report.kind in kinds
     opens = knows and opened_by(report, lifecycle)
-    ours = isinstance(held, str) and held.startswith(f"{lifecycle.collection}/")
-    return ours, opens, knows
+    return _held(ledger, said, lifecycle) is not None, opens, knows
 
 
 # --- what is known ------------------------------------------------------------------------------
@@ -216,25 +228,37 @@ def remember(  # noqa: PLR0911 - one for each kind of fact
             return Message(kept, heard.outcome, heard.why, heard.case)
         case Fetched() as now, Message() as message:
             told = {"word": now.word, "fields": now.fields, "personal": now.personal}
-            heard = replace(message.heard, status_field=now.status_field, **told)
+            at = now.at or message.heard.at
+            heard = replace(message.heard, status_field=now.status_field, at=at, **told)
             return replace(message, heard=heard)
         case HeardAgain() as again, Message() as message:
             return replace(message, times=max(message.times + 1, again.times))
         case Understood() as now, Message() as message:
             heard = message.heard
             if now.outcome != "parked":
-                heard = replace(heard, personal={})
+                heard = replace(heard, personal=now.personal)
+            heard = replace(heard, **_taken_since(heard, now), expected=now.expected)
             return replace(message, heard=heard, outcome=now.outcome, why=now.why, case=now.case)
         case Parked(message=stream), None | Waiting():
             before = state.messages if isinstance(state, Waiting) else ()
             return Waiting((*before, stream))
         case Unparked(message=stream), Waiting() as waiting:
-            return Waiting(tuple(one for one in waiting.messages if one != stream))
+            place = waiting.messages.index(stream)
+            return Waiting(waiting.messages[:place] + waiting.messages[place + 1 :])
         case ClaimMade() | ClaimEnded(), None | Claims():
             return wait(state if isinstance(state, Claims) else Claims(), entry)
         case reflected, None | Mirror():
             return reflect(state if isinstance(state, Mirror) else SILENT, reflected)
     raise AssertionError(f"nothing is learned from {entry.event.TOPIC} [{entry.stream}]")
+
+
+def _taken_since(heard: Heard, now: Understood) -> dict[str, Any]:
+    """The fields that were taken of a message by now, and those that were not."""
+    not_taken = {**heard.not_taken, **now.not_taken}
+    return {
+        "taken": tuple(dict.fromkeys((*heard.taken, *now.taken))),
+        "not_taken": {name: why for name, why in not_taken.items() if name not in now.taken},
+    }
 
 
 def mirror_of(ledger: Ledger, case: Case | None, tool: str) -> Mirror:
@@ -254,16 +278,40 @@ def claims_of(ledger: Ledger, collection: str, case_id: str) -> Iterable[Claim]:
 def case_meant(ledger: Ledger, report: Report, lifecycle: Lifecycle, case_id: str) -> Case | None:
     """The case that a report is about; None where nobody knows its reference."""
     if not case_id:
-        if not report.ref:
-            return None
-        kind = report.kind or lifecycle.main_kind(report.tool)
-        held = ledger.state(reference_stream(report.tool, kind, report.ref))
-        if not isinstance(held, str) or not held.startswith(f"{lifecycle.collection}/"):
+        held = _held(ledger, report, lifecycle)
+        if held is None:
             return None
         case_id = held.partition("/")[2]
     case = ledger.state(case_stream(lifecycle.collection, case_id))
     assert isinstance(case, Case), case_id
     return case
+
+
+def _held(ledger: Ledger, report: Report, lifecycle: Lifecycle) -> str | None:
+    """The case of its collection that holds a report's reference, like `jobs/J-1042`."""
+    if not report.ref:
+        return None
+    kind = report.kind or lifecycle.main_kind(report.tool)
+    held = ledger.state(reference_stream(report.tool, kind, report.ref))
+    unnamed = kind_to_be_named(report, lifecycle)
+    if unnamed and not isinstance(held, str):
+        held = ledger.state(unnamed)
+    if not isinstance(held, str) or not held.startswith(f"{lifecycle.collection}/"):
+        return None
+    return held
+
+
+def kind_to_be_named(report: Report, lifecycle: Lifecycle) -> str | None:
+    """The stream in which a reference may stand without the kind that this report names.
+
+    Where a tool declares no kinds its references were set without one. The first record that says
+    something about such a one is what it means, and gives it the name of its kind.
+    """
+    kinds = lifecycle.declaration.tools[report.tool].kinds
+    says = report.word or report.fields
+    if kinds or not (report.kind and report.ref and says):
+        return None
+    return reference_stream(report.tool, "", report.ref)
 
 
 def absent_of(ledger: Ledger, fields: Mapping[str, Any], lifecycle: Lifecycle) -> list[str]:

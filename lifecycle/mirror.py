@@ -47,6 +47,8 @@ class Said(Struct, frozen=True):
     outcome: str
     why: str = ""
     expected: str | None = None
+    latest: datetime | None = None
+    """The latest time that the tool has told of this field; None where none could be read."""
 
 
 class Told(Struct, frozen=True):
@@ -70,6 +72,10 @@ class Due(Struct, frozen=True):
     """Whether the tool has said something itself on that status field since."""
     names: tuple[str, ...] = ()
     """What the tool calls the values that it carries."""
+    asked_by: Asker | None = None
+    """Who of the staff wants it told."""
+    reason: str | None = None
+    """Why."""
 
 
 class Planned(Struct, frozen=True):
@@ -149,7 +155,7 @@ class Mirror(Struct, frozen=True):
     def says_later(self, status_field: str, at: datetime) -> bool:
         """Whether the tool has said something later on this status field."""
         said = self.words.get(status_field)
-        return said is not None and at < said.at
+        return said is not None and said.latest is not None and at < said.latest
 
     def was_told(
         self, status_field: str, word: str, since: datetime, claimed_at: datetime | None = None
@@ -177,8 +183,6 @@ def reflect(  # noqa: PLR0911 - one for each kind of fact
 ) -> Mirror:
     """The mirror after one more event of its stream."""
     match event:
-        case Reported():
-            return _said(mirror, event)
         case NoticeDue():
             due = Due(
                 event.type,
@@ -188,11 +192,11 @@ def reflect(  # noqa: PLR0911 - one for each kind of fact
                 sealed=bool(event.personal),
                 at=event.recorded_at,
                 names=tuple(event.personal),
+                asked_by=event.by if event.why == "asked" else None,
+                reason=event.reason,
             )
             planned = _without(mirror.planned, event.id)  # what was planned has come
             return replace(mirror, due={**mirror.due, event.id: due}, planned=planned)
-        case NoticeDelivered():
-            return _told(mirror, event)
         case NoticeSuperseded():
             return replace(
                 mirror,
@@ -200,6 +204,10 @@ def reflect(  # noqa: PLR0911 - one for each kind of fact
                 given_up=_without(mirror.given_up, event.id),
                 superseded=(*mirror.superseded[1 - SUPERSEDED_MAX :], event.id),
             )
+        case NoticeDelivered():
+            return _told(mirror, event)
+        case Reported():
+            return _said(mirror, event)
         case NoticeGivenUp():
             given_up = {**mirror.given_up, event.id: mirror.due[event.id]}
             return replace(mirror, due=_without(mirror.due, event.id), given_up=given_up)
@@ -220,7 +228,9 @@ def reflect(  # noqa: PLR0911 - one for each kind of fact
 def _said(mirror: Mirror, event: Reported) -> Mirror:
     words, told, due = mirror.words, mirror.told, mirror.due
     if event.word:
-        said = Said(event.word, event.at, event.outcome, event.why, event.expected)
+        before = words.get(event.status_field)
+        latest = event.at if not event.timeless else before.latest if before else None
+        said = Said(event.word, event.at, event.outcome, event.why, event.expected, latest)
         words = {**words, event.status_field: said}
         told = _untold(told, event)
         if due:
@@ -228,7 +238,8 @@ def _said(mirror: Mirror, event: Reported) -> Mirror:
     if not event.said:
         return replace(mirror, words=words, told=told, due=due)
     times = mirror.fields
-    spoken = {name: max(event.at, times.get(name, event.at)) for name in event.said}
+    named = () if event.timeless else event.said
+    spoken = {name: max(event.at, times.get(name, event.at)) for name in named}
     return replace(
         mirror,
         words=words,
@@ -294,7 +305,9 @@ def _differs(mirror: Mirror, event: DriftFound | DriftResolved) -> Mirror:
     return replace(mirror, rounds={**mirror.rounds, field: rounds})
 
 
-def _without(them: Mapping[str, T], name: str) -> dict[str, T]:
+def _without(them: Mapping[str, T], name: str) -> Mapping[str, T]:
+    if name not in them:
+        return them
     return {key: value for key, value in them.items() if key != name}
 
 

@@ -91,10 +91,39 @@ class Lifecycle:
             found[key] = (*found.get(key, ()), one)
         return found
 
+    @cached_property
+    def asked(self) -> Mapping[str, frozenset[str]]:
+        """Tool → the transitions after which a reaction asks it for something."""
+        found: dict[str, frozenset[str]] = {}
+        for one in self.declaration.reactions:
+            found[one.tell] = found.get(one.tell, frozenset()) | {one.after}
+        return found
+
     def main_kind(self, tool: str) -> str:
         """The kind of reference that needs no name; empty where the tool declares none."""
         kinds = self.declaration.tools[tool].kinds
         return kinds[0] if kinds else ""
+
+    def kind_of(self, tool: str, said: str) -> str:
+        """The kind of a record by what the product calls it; empty for the main one.
+
+        Where none is declared there is one, unless the product tells several apart: their ids
+        repeat from one kind to the next, so each is kept apart under its own name.
+        """
+        kinds = self.declaration.tools[tool].kinds
+        if said == self.main_kind(tool) or not (kinds or self._tells_apart(tool)):
+            return ""
+        return said
+
+    def knows_kind(self, tool: str, kind: str) -> bool:
+        """Whether references of this kind may be named: declared, or kept apart undeclared."""
+        kinds = self.declaration.tools[tool].kinds
+        apart = not kinds and self._tells_apart(tool)
+        return kind in kinds or (apart and "/" not in kind)
+
+    def _tells_apart(self, tool: str) -> bool:
+        connector = self.connector(tool)
+        return connector is None or connector.tells_kinds_apart
 
     def connector(self, tool: str) -> Connector | None:
         """How the tool's product speaks, where that is declared."""

@@ -1,6 +1,7 @@
 """The moves that are open to a case: where each leads, whose it is, and what stands in its way."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -10,6 +11,10 @@ from lifecycle.comparable import comparable
 from lifecycle.events import ERASED, Asker, Condition, Value
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import ConditionNotMet, FieldsMissing, NotTheOwner, listed
+
+AND: Final = "; and "
+"""Stands between the conditions of transitions of one name, none of which holds."""
+ANYBODY: Final = Asker()
 
 
 class OpenTransition(Struct, frozen=True):
@@ -79,6 +84,21 @@ def lead_of(
     return chart.lead(case.states, name, holds), why
 
 
+def nearest(
+    rows: Sequence[int], asker: Asker, known: Mapping[str, Value], lifecycle: Lifecycle
+) -> list[int]:
+    """The rows of a transition none of whose conditions holds that came nearest to being made.
+
+    One that only lacks facts; else all that are the asker's to make, where there are any.
+    """
+    makers, guards = lifecycle.ownership.makers, lifecycle.chart.guards
+    mine = [row for row in rows if asker.tool is None or asker.tool in makers[row]] or list(rows)
+    for row in mine:
+        if any(known.get(field) is None for field in guards[row].fields):
+            return [row]
+    return mine
+
+
 def check_maker(case: Case, row: int, asker: Asker, lifecycle: Lifecycle) -> None:
     """Only its makers may make a transition, else `NotTheOwner`."""
     makers = lifecycle.ownership.makers[row]
@@ -139,19 +159,38 @@ def condition_of(row: int, known: Mapping[str, Value], lifecycle: Lifecycle) -> 
 
 
 def not_met(
-    case: Case, row: int, condition: Condition | None, why: str | None, lifecycle: Lifecycle
+    case: Case,
+    rows: Sequence[int],
+    known: Mapping[str, Value],
+    verdicts: Mapping[int, str | None],
+    lifecycle: Lifecycle,
 ) -> ConditionNotMet:
-    """The refusal of a transition whose condition does not hold."""
-    assert condition is not None
-    declared = lifecycle.chart.rows[row]
-    seen = ", ".join(f"{name} is {value}" for name, value in condition.values.items())
-    reason = why or seen or f"state is {case.state}"
-    return ConditionNotMet(
-        f"cannot {declared.name!r} {case.id}: {condition.when} does not hold ({reason})",
-        transition=declared.name,
-        when=condition.when,
-        values=condition.values,
+    """The refusal of a transition none of whose conditions holds; of several all are said."""
+    name = lifecycle.chart.rows[rows[0]].name
+    seen = [condition for row in rows if (condition := condition_of(row, known, lifecycle))]
+    assert len(seen) == len(rows), name
+    said = (
+        f"{one.when} does not hold ({verdicts[row] or _as_seen(one) or f'state is {case.state}'})"
+        for row, one in zip(rows, seen, strict=True)
     )
+    several = {"conditions": seen} if rows[1:] else {}
+    return ConditionNotMet(
+        f"cannot {name!r} {case.id}: {AND.join(said)}",
+        transition=name,
+        when=seen[0].when,
+        values=seen[0].values,
+        **several,
+    )
+
+
+def _as_seen(condition: Condition) -> str:
+    return ", ".join(
+        f"{name} is {_YES[value] if isinstance(value, bool) else value}"
+        for name, value in condition.values.items()
+    )
+
+
+_YES: Final = {True: "yes", False: "no"}
 
 
 def open_now(case: Case, lifecycle: Lifecycle) -> str:
@@ -163,17 +202,19 @@ def open_now(case: Case, lifecycle: Lifecycle) -> str:
 def _open_transition(case: Case, name: str, lifecycle: Lifecycle) -> OpenTransition:
     rows = rows_named(case, name, lifecycle)
     lead, verdicts = lead_of(case, name, rows, case.fields, lifecycle)
-    index = lead.row if lead else rows[0]
-    row = lifecycle.chart.rows[index]
+    near = [lead.row] if lead else nearest(rows, ANYBODY, case.fields, lifecycle)
+    row = lifecycle.chart.rows[near[0]]
     blocked = None
-    if missing := facts_missing(index, case.fields, lifecycle):
+    if missing := facts_missing(near[0], case.fields, lifecycle):
         blocked = f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not set"
     elif lead is None:
-        blocked = f"{row.when} does not hold"
-        if why := verdicts[index]:
-            blocked += f": {why}"
-    makers = lifecycle.ownership.makers[index]
+        blocked = AND.join(_not_holding(one, verdicts[one], lifecycle) for one in near)
+    makers = lifecycle.ownership.makers[near[0]]
     return OpenTransition(name, row.to, makers, row.requires, blocked)
+
+
+def _not_holding(row: int, why: str | None, lifecycle: Lifecycle) -> str:
+    return f"{lifecycle.chart.guards[row].text} does not hold{f': {why}' if why else ''}"
 
 
 def _is_erased(field: str, known: Mapping[str, Value], lifecycle: Lifecycle) -> bool:

@@ -10,10 +10,11 @@ Pure: the case before and after, the tool's mirror and the time go in; the event
 come out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -42,6 +43,25 @@ FIELDS_CHANGED: Final = "case.fields_changed"
 REQUEST: Final = "case.request"
 
 
+class Tell(Struct, frozen=True, kw_only=True):
+    """Somebody sees to it that a tool is told."""
+
+    tool: str
+    how: Literal["again", "by-hand", "missing"]
+    """A notice that was given up, or waits, is told now; a person has carried it; or every word
+    that the tool lacks becomes due."""
+    notice: str = ""
+    """Its id; empty of what is missing."""
+    reason: str | None = None
+
+
+class Reword(Struct, frozen=True):
+    """A new version of the definition has other words for a case: its tools are told those."""
+
+    before: Mapping[str, Mapping[str, str | None]]
+    """Tool → status field → the word in the version before."""
+
+
 class Effect(Struct, frozen=True):
     """What one append did to one case."""
 
@@ -52,6 +72,11 @@ class Effect(Struct, frozen=True):
     """At least one."""
 
     @property
+    def made(self) -> list[str]:
+        """The transitions made."""
+        return [one.transition for one in self.events if isinstance(one, TransitionMade)]
+
+    @property
     def by(self) -> Asker:
         """Whose act it was."""
         return self.events[0].by
@@ -59,17 +84,21 @@ class Effect(Struct, frozen=True):
 
 def due(
     effect: Effect, tool: str, mirror: Mirror, lifecycle: Lifecycle, now: datetime
-) -> Iterator[Event]:
+) -> Sequence[Event]:
     """What a tool is due by a change: the facts first, then the words, then what it is asked."""
-    yield from _needless(effect, tool, mirror, now)
+    events: list[Event] = []
     case, by = effect.after, effect.by
+    if mirror.planned or (mirror.due and Erased in map(type, effect.events)):
+        events += _needless(effect, tool, mirror, now)
     if fields := _fields_changed(effect, tool, lifecycle):
         told: dict[str, Any] = {"type": FIELDS_CHANGED, "personal": fields}
-        yield _notice(case, tool, by, now, case_version=case.version, **told)
+        events.append(_notice(case, tool, by, now, case_version=case.version, **told))
     before = effect.before.states if effect.before else ()
     for turn in lifecycle.vocabulary.turns(tool, before, case.states):
-        yield from _word(effect, tool, turn, mirror, now)
-    yield from _reactions(effect, tool, lifecycle, now)
+        events += _word(case, tool, turn, mirror, by, now)
+    if tool in lifecycle.asked and not lifecycle.asked[tool].isdisjoint(effect.made):
+        events += _reactions(effect, tool, lifecycle, now)
+    return events
 
 
 def tell_again(
@@ -98,7 +127,7 @@ def tell_again(
         "was": mirror.shows(status_field),
         "why": why,
     }
-    return _notice(case, tool, by, now, case_version=case.version, again=now.isoformat(), **told)
+    return _notice(case, tool, by, now, case_version=case.version, again=why, **told)
 
 
 def tell_value(
@@ -120,7 +149,25 @@ def tell_value(
     if any(name in due.names for due in mirror.due.values()):
         return None
     told: dict[str, Any] = {"type": FIELDS_CHANGED, "personal": {name: value}, "why": why}
-    return _notice(case, tool, by, now, case_version=case.version, again=now.isoformat(), **told)
+    return _notice(case, tool, by, now, case_version=case.version, again=why, **told)
+
+
+def reworded(
+    case: Case,
+    tool: str,
+    before: Mapping[str, str | None],
+    mirror: Mirror,
+    lifecycle: Lifecycle,
+    now: datetime,
+) -> Iterator[Event]:
+    """The words that a tool does not show, where a new version has another than the one before."""
+    for name, word in lifecycle.vocabulary.shown(case.states).get(tool, {}).items():
+        field = lifecycle.vocabulary.named[tool, name]
+        if word is None or word == before.get(name) or field.hear_only:
+            continue
+        turn = Turn(name, word, before.get(name), lifecycle.vocabulary.words(field, case.states))
+        again = f"version {lifecycle.mark.version}"
+        yield from _word(case, tool, turn, mirror, Asker(), now, again)
 
 
 def fire(
@@ -213,16 +260,17 @@ def _left(states: Sequence[str], effect: Effect) -> bool:
 def _fields_changed(effect: Effect, tool: str, lifecycle: Lifecycle) -> dict[str, Value]:
     """The new values of what the tool reads, under its own names; None where one was forgotten."""
     reads = lifecycle.declaration.reads.get(tool)
-    if not reads:
-        return {}
     before = effect.before.fields if effect.before else {}
     after = effect.after.fields
-    own = _said_by(tool, effect)
-    return {
-        name: after.get(field)
-        for field, name in reads.items()
-        if field not in own and after.get(field) != before.get(field) and after.get(field) != ERASED
+    if not reads or after is before:
+        return {}
+    changed = {
+        field: after.get(field)
+        for field in reads
+        if after.get(field) != before.get(field) and after.get(field) != ERASED
     }
+    own = _said_by(tool, effect) if changed else ()
+    return {reads[field]: value for field, value in changed.items() if field not in own}
 
 
 def _said_by(tool: str, effect: Effect) -> set[str]:
@@ -235,26 +283,34 @@ def _said_by(tool: str, effect: Effect) -> set[str]:
     }
 
 
-def _word(effect: Effect, tool: str, turn: Turn, mirror: Mirror, now: datetime) -> Iterator[Event]:
+def _word(
+    case: Case, tool: str, turn: Turn, mirror: Mirror, by: Asker, now: datetime, again: str = ""
+) -> Sequence[Event]:
     """Tell a word, in the place of what is still due on its field, unless the tool shows it."""
-    case, name = effect.after, turn.status_field
+    name = turn.status_field
     shows = mirror.shows(name)
     if shows in turn.words:
-        yield from _superseded(case, tool, name, mirror, "", effect.by, now)
-        return
-    told: dict[str, Any] = {"type": WORD_CHANGED, "status_field": name, "word": turn.word}
-    told["was"] = shows or turn.was
-    notice = _notice(case, tool, effect.by, now, case_version=case.version, **told)
-    yield from _superseded(case, tool, name, mirror, notice.id, effect.by, now)
-    yield notice
+        return list(_superseded(case, tool, name, mirror, "", by, now))
+    notice = NoticeDue(
+        recorded_at=now,
+        by=by,
+        id=_id(case, tool, name, case.version, again, now),
+        case=f"{case.collection}/{case.id}",
+        tool=tool,
+        type=WORD_CHANGED,
+        status_field=name,
+        word=turn.word,
+        was=shows or turn.was,
+        refs=_refs(case, tool),
+        case_version=case.version,
+    )
+    return [*_superseded(case, tool, name, mirror, notice.id, by, now), notice]
 
 
 def _reactions(
     effect: Effect, tool: str, lifecycle: Lifecycle, now: datetime
 ) -> Iterator[NoticeDue | ReactionPlanned]:
     """What each transition made has the tool asked, at once or later."""
-    if not lifecycle.reactions:
-        return
     first = effect.after.version - len(effect.events) + 1
     for version, event in enumerate(effect.events, first):
         if not isinstance(event, TransitionMade):
@@ -282,7 +338,7 @@ def _planned(
     return ReactionPlanned(
         recorded_at=now,
         by=event.by,
-        id=_id(case, tool, reaction.name, version, ""),
+        id=_id(case, tool, f"{REQUEST} {reaction.name}", version, "", now),
         case=f"{case.collection}/{case.id}",
         tool=tool,
         reaction=reaction.name,
@@ -329,11 +385,13 @@ def _notice(
     again: str = "",
     **told: Any,
 ) -> NoticeDue:
-    about = told.get("status_field") or told.get("reaction") or told["type"]
+    # A reaction may be called like a status field, and two values may be told again at once.
+    what = told.get("reaction") or " ".join(told.get("personal", ()))
+    about = told.get("status_field") or f"{told['type']} {what}"
     return NoticeDue(
         recorded_at=now,
         by=by,
-        id=plan or _id(case, tool, about, case_version, again),
+        id=plan or _id(case, tool, about, case_version, again, now),
         case=f"{case.collection}/{case.id}",
         tool=tool,
         refs=_refs(case, tool),
@@ -344,6 +402,8 @@ def _notice(
 
 def _refs(case: Case, tool: str) -> dict[str, tuple[str, ...]]:
     """The tool's own ids of a case, by kind."""
+    if not case.references:
+        return {}
     return {
         kind or "main": refs
         for key, refs in case.references.items()
@@ -352,7 +412,19 @@ def _refs(case: Case, tool: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _id(case: Case, tool: str, about: str, version: int, again: str) -> str:
-    """The same change always makes the same notice due: deciding twice is telling once."""
-    parts = (case.collection, case.id, tool, about, str(version), again)
-    return f"ntc_{sha256(chr(31).join(parts).encode()).hexdigest()[:26]}"
+def _id(case: Case, tool: str, about: str, version: int, again: str, now: datetime) -> str:
+    """Name what is due by what it is about and by the moment in which it became so.
+
+    Decided twice at different times it has two names: that it is told once is for the mirror to
+    say, in which it is due already. `again` is why something is told anew, which tells that from
+    what one and the same append had made due. Names rise with time, so that indexes grow at their
+    ends.
+    """
+    said = f"{case.collection}\x1f{case.id}\x1f{tool}\x1f{about}\x1f{version}\x1f{again}"
+    return f"ntc_{_prefix(now)}{sha256(said.encode()).hexdigest()[:15]}"
+
+
+@lru_cache(maxsize=1)
+def _prefix(now: datetime) -> str:
+    """A moment in eleven digits; all that one append makes due has the same."""
+    return f"{int(now.timestamp() * 1000):011x}"

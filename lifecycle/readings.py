@@ -7,6 +7,7 @@ Every product has its own way with times, money and days. What is ambiguous is n
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,14 +15,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from lifecycle.fields import NotThat, instant, minor_units, normalise
 
 SECONDS_MAX: Final = 100_000_000_000
-"""A Unix time above it counts milliseconds: as seconds it would lie beyond the year 5000."""
+"""A Unix time above it counts milliseconds, a thousand times more microseconds, and again a
+thousand times more nanoseconds: as seconds it would lie beyond the year 5000."""
 
 
 def moment(value: object) -> datetime:
     """Read a time as products write it, in UTC; raises `NotThat`.
 
-    RFC 3339, also with an offset without its colon; without any offset it is UTC (Xero). Unix
-    seconds or milliseconds, as a number or its digits. `/Date(1439434356790)/` is milliseconds.
+    RFC 3339, also with a space before or in it, an offset without its colon, or `UTC` for one;
+    without any offset it is UTC (Xero). ISO 8601 without its dividers (`20261120T100000Z`). The
+    dates of mail and HTTP (RFC 2822). Unix seconds, milli-, micro- or nanoseconds, as a number or
+    its digits. `/Date(1439434356790)/` is milliseconds.
     """
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         raise NotThat("a time is written as text or a number")
@@ -32,9 +36,13 @@ def moment(value: object) -> datetime:
         return _after(Decimal(found[1]) / 1000)
     if _UNIX.fullmatch(text):
         return _unix(Decimal(text))
+    if found := _BASIC.fullmatch(text):
+        year, month, day, hour, minute, second, offset = found.groups()
+        text = f"{year}-{month}-{day}T{hour}:{minute}:{second}{offset or ''}"
     if found := _ZONED.fullmatch(text):
-        clock, offset = found[1], found[2] or "Z"
-        return instant(clock + (offset if ":" in offset or len(offset) == 1 else _colon(offset)))
+        return instant(found[1] + _offset(found[2]))
+    if _MAILED.fullmatch(text):
+        return _mailed(text)
     return instant(text)
 
 
@@ -123,7 +131,20 @@ def _number(text: str) -> Decimal:
 def _unix(number: Decimal) -> datetime:
     if not number.is_finite():
         raise NotThat("a time is a finite number of seconds")
-    return _after(number / 1000 if abs(number) > SECONDS_MAX else number)
+    if _COMPACT[0] <= number < _COMPACT[1]:
+        raise NotThat(f"{number} may be a date without its dividers, or milliseconds")
+    for thousands in range(3):
+        if abs(number) <= SECONDS_MAX * 1000**thousands:
+            return _after(number / 1000**thousands)
+    return _after(number / 1000**3)
+
+
+def _mailed(text: str) -> datetime:
+    """Read a date as mail and HTTP write it; its offset is there."""
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise NotThat(f"{text[:40]!r} is no time of the calendar") from exc
 
 
 def _after(seconds: Decimal) -> datetime:
@@ -134,8 +155,11 @@ def _after(seconds: Decimal) -> datetime:
         raise NotThat(f"{str(seconds)[:40]} is no time of the calendar") from exc
 
 
-def _colon(offset: str) -> str:
-    return f"{offset[:3]}:{offset[3:]}"
+def _offset(written: str | None) -> str:
+    """Write an offset as RFC 3339 does; where none is written it is UTC."""
+    if written is None or written.upper() in {"Z", "UTC", "GMT"}:
+        return "Z"
+    return written if ":" in written else f"{written[:3]}:{written[3:]}"
 
 
 @lru_cache(maxsize=64)
@@ -147,12 +171,22 @@ def _zone(name: str) -> ZoneInfo | None:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_COMPACT: Final = (19_000_000_000_000, 21_000_000_000_000)
+"""The digits of `20261120100000`, which as milliseconds would be a time in the year 2612."""
 _DIGITS_MAX: Final = 40
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PLAIN: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
-_UNIX: Final = re.compile(r"[0-9]{1,17}(\.[0-9]{1,9})?")
+_UNIX: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,9})?")
 _DOTNET: Final = re.compile(r"/Date\((-?[0-9]{1,17})(?:[+-][0-9]{4})?\)/")
 _ZONED: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)"
-    r" ?([Zz]|[+-][0-9]{2}:?[0-9]{2})?"
+    r" ?([Zz]|UTC|GMT|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_BASIC: Final = re.compile(
+    r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2}(?:\.[0-9]{1,9})?)"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_MAILED: Final = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r" (?:[+-][0-9]{4}|GMT|UTC|UT)"
 )

@@ -3,12 +3,29 @@
 from collections.abc import Mapping
 
 from lifecycle.case import Case
+from lifecycle.declaration import Tool
 from lifecycle.model import Lifecycle
-from lifecycle.refusals import UnknownTool, quoted
+from lifecycle.refusals import UnknownReference, UnknownTool, quoted
 
 
 def reference_key(tool: str, kind: str, lifecycle: Lifecycle) -> str:
-    """`tool` or `tool:kind`, as cases show it; `UnknownTool` where the lifecycle has neither."""
+    """`tool` or `tool:kind`, as cases show it.
+
+    Raises `UnknownTool` where the lifecycle does not have it, `UnknownReference` for another kind.
+    """
+    declared = declared_tool(tool, lifecycle)
+    if kind and not lifecycle.knows_kind(tool, kind):
+        kinds = ", ".join(declared.kinds) or "none"
+        raise UnknownReference(
+            f"{tool!r} has no kind of reference {quoted(kind)} (declared: {kinds})",
+            tool=tool,
+            kind=kind[:80],
+        )
+    return f"{tool}:{kind}" if kind else tool
+
+
+def declared_tool(tool: str, lifecycle: Lifecycle) -> Tool:
+    """What the lifecycle says of a tool; `UnknownTool` where it does not have it."""
     declared = lifecycle.declaration.tools.get(tool)
     if declared is None:
         raise UnknownTool(
@@ -16,10 +33,7 @@ def reference_key(tool: str, kind: str, lifecycle: Lifecycle) -> str:
             f" (declared: {', '.join(lifecycle.declaration.tools)})",
             tool=tool,
         )
-    if kind and kind not in declared.kinds:
-        kinds = ", ".join(declared.kinds) or "none"
-        raise UnknownTool(f"{tool!r} has no kind {quoted(kind)} (declared: {kinds})", tool=tool)
-    return f"{tool}:{kind}" if kind else tool
+    return declared
 
 
 def references_of(case: Case, tool: str, kind: str, lifecycle: Lifecycle) -> dict[str, str]:

@@ -96,7 +96,7 @@ class UnknownCase(Unknown):
 
 
 class UnknownReference(Unknown):
-    """No case holds this reference."""
+    """No case holds this reference, or its tool has no such kind of them."""
 
     code = "unknown-reference"
     title = "Unknown reference"

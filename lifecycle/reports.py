@@ -41,6 +41,9 @@ OUTCOMES: Final[tuple[Name, ...]] = (
 )
 """All of them, in the order in which they are judged."""
 
+UNKNOWN: Final = "unknown"
+"""Why a field was not taken that nobody has declared, here or in the tool's connector."""
+
 Path = tuple[tuple[str, Configuration], ...]
 """A chain of transitions: the name of each, and where it leads."""
 
@@ -95,6 +98,8 @@ class Hearing(Struct, frozen=True, kw_only=True):
     """Cases that its fields name and that nobody opened."""
     new_id: str = ""
     """The id of the case that it opens, if it does."""
+    unread: Collection[str] = ()
+    """Parts of what came that could not be read: `word`, `fields.scope`."""
 
 
 def understand(  # noqa: PLR0911 - one for each question that is asked
@@ -106,9 +111,9 @@ def understand(  # noqa: PLR0911 - one for each question that is asked
     if case is None:
         return _of_nobody(report, at, field, lifecycle, hearing)
     name = field.name if field else report.status_field
-    if report.word and (strange := _strange(report, field, lifecycle, hearing.now)):
+    if strange := _strange(report, field, lifecycle, hearing):
         return Outcome(name="parked", why=strange, at=at, status_field=name)
-    if ignored := _ignored(report, field, lifecycle, hearing.now):
+    if ignored := _ignored(report, field, lifecycle, hearing):
         return Outcome(name="ignored", why=ignored, at=at, status_field=name)
     sifted = _sifted(report, at, case, mirror, lifecycle, hearing)
     if field is None or not report.word:
@@ -127,12 +132,19 @@ def understand(  # noqa: PLR0911 - one for each question that is asked
         told = _was_told(report, name, mirror, lifecycle, hearing)
         judged = ("echo", "") if told else judged
     said = replace(said, name=judged[0], why=judged[1])
-    if said.name == "drift":
-        said = replace(said, expected=shown[0] if shown else None)
     if said.name == "applied":
         events = _walk(case, meaning.path, sifted.taken, at, report.tool, lifecycle, hearing)
         return replace(said, events=events, **sifted.told)
-    return _with_fields(said, case, sifted, report, lifecycle, hearing)
+    said = _with_fields(said, case, sifted, report, lifecycle, hearing)
+    return _expecting(said, evolved(case, said.events), field, lifecycle)
+
+
+def _expecting(said: Outcome, case: Case, field: StatusField, lifecycle: Lifecycle) -> Outcome:
+    """The same; of a word that drifts with the one that is right, after all that was taken."""
+    if said.name != "drift":
+        return said
+    words = lifecycle.vocabulary.words(field, case.states)
+    return replace(said, expected=words[0] if words else None)
 
 
 def is_repeated(
@@ -167,7 +179,7 @@ def settle_claim(claim: Claim, case: Case, lifecycle: Lifecycle, now: datetime) 
     at = now if nearer else claim.at
     name, why = _judged(meaning, claim.tool, at, case)
     if name != "applied":
-        return replace(said, name=name, why=why)
+        return _expecting(replace(said, name=name, why=why), case, field, lifecycle)
     hearing = Hearing(by=claim.by, message=claim.message, reason=claim.reason, now=now)
     events = _walk(case, meaning.path, {}, claim.at, claim.tool, lifecycle, hearing)
     return replace(said, name="applied", events=events)
@@ -179,7 +191,7 @@ def walk_as_steward(
     word: str,
     case: Case,
     by: Asker,
-    reason: str,
+    reason: str | None,
     lifecycle: Lifecycle,
     now: datetime,
 ) -> tuple[CaseEvent, ...]:
@@ -268,8 +280,26 @@ def _published(report: Report, field: StatusField | None, lifecycle: Lifecycle) 
     return report.word in (lifecycle.published(report.tool, name) or ())
 
 
-def _strange(report: Report, field: StatusField | None, lifecycle: Lifecycle, now: datetime) -> str:
+def _strange(
+    report: Report, field: StatusField | None, lifecycle: Lifecycle, hearing: Hearing
+) -> str:
     """Why nobody can know what it means; empty where somebody declared it."""
+    if "word" in hearing.unread:
+        return "unknown-word"
+    if not report.word:
+        named = _fields_named(report, hearing)
+        known = lifecycle.fields.keys() | _mapped(report.tool, lifecycle)
+        # One that is known is taken by itself; beside it the others are kept, and told.
+        unheard_of = named - known and not named & lifecycle.fields.keys()
+        return "unknown-field" if unheard_of else ""
+    return _strange_word(report, field, lifecycle, hearing)
+
+
+def _strange_word(
+    report: Report, field: StatusField | None, lifecycle: Lifecycle, hearing: Hearing
+) -> str:
+    if "status_field" in hearing.unread:
+        return "unknown-field"
     if _published(report, field, lifecycle):
         return ""
     if field is None:
@@ -277,18 +307,37 @@ def _strange(report: Report, field: StatusField | None, lifecycle: Lifecycle, no
     if any(report.word in words for words in field.entries.values()):
         return ""
     heard = _heard(report.tool, field.name, report.word, lifecycle)
-    known = _stands(heard, now) if isinstance(heard, Ignore) else heard is not None
+    known = _stands(heard, hearing.now) if isinstance(heard, Ignore) else heard is not None
     return "" if known else "unknown-word"
 
 
-def _ignored(report: Report, field: StatusField | None, lifecycle: Lifecycle, now: datetime) -> str:
+def _fields_named(report: Report, hearing: Hearing) -> frozenset[str]:
+    """The fields that it speaks of, also those whose values could not be read."""
+    unread = frozenset(
+        part.removeprefix("fields.") for part in hearing.unread if part.startswith("fields")
+    )
+    return unread.union(report.fields)
+
+
+def _mapped(tool: str, lifecycle: Lifecycle) -> frozenset[str]:
+    """The fields that the tool's connector can read, whether or not this lifecycle has them."""
+    connector = lifecycle.connector(tool)
+    return connector.fields_read if connector else frozenset()
+
+
+def _ignored(
+    report: Report, field: StatusField | None, lifecycle: Lifecycle, hearing: Hearing
+) -> str:
     """Why it is to be passed over, by the definition; empty where it is not."""
     if not report.word:
-        return "" if report.fields else "nothing-said"
+        named = _fields_named(report, hearing)
+        if not named:
+            return "nothing-said"
+        return "" if named & lifecycle.fields.keys() else "not-mapped"
     if field is None:
         return "not-mapped"
     heard = _heard(report.tool, field.name, report.word, lifecycle)
-    if heard == "ignore" or (isinstance(heard, Ignore) and _stands(heard, now)):
+    if heard == "ignore" or (isinstance(heard, Ignore) and _stands(heard, hearing.now)):
         return "hears"
     mapped = any(report.word in words for words in field.entries.values())
     return "" if mapped or isinstance(heard, str) else "not-mapped"
@@ -459,13 +508,12 @@ def _owned(
     report: Report, lifecycle: Lifecycle, states: Configuration, hearing: Hearing
 ) -> _Sifted:
     """The fields that this tool may set in these states, in their canonical form."""
-    values, wrong = normalised(report.fields, lifecycle, hearing.absent)
-    bad = {one["path"].removeprefix("fields.") for one in wrong}
-    not_taken = {
-        name: "invalid" if name in lifecycle.fields else "unknown"
-        for name in report.fields
-        if name[:80] in bad
-    }
+    values, _ = normalised(report.fields, lifecycle, hearing.absent)
+    named = _fields_named(report, hearing)
+    strange = named - lifecycle.fields.keys() - _mapped(report.tool, lifecycle)
+    not_taken = dict.fromkeys(sorted(strange), UNKNOWN)
+    bad = (name for name in lifecycle.fields if name in named and name not in values)
+    not_taken |= dict.fromkeys(bad, "invalid")
     active = lifecycle.chart.active(states).ids
     taken: dict[str, Value] = {}
     for name, value in values.items():
@@ -485,7 +533,7 @@ def _sifted(
     hearing: Hearing,
 ) -> _Sifted:
     """The fields to take: owned, and not older than what the tool last said of each."""
-    if not report.fields:
+    if not _fields_named(report, hearing):
         return _NO_FIELDS
     owned = _owned(report, lifecycle, case.states, hearing)
     older = {name for name in owned.taken if at < mirror.fields.get(name, at)}
@@ -514,7 +562,7 @@ def _with_fields(
     hearing: Hearing,
 ) -> Outcome:
     """The outcome with the fields that are taken, and what those bring about by themselves."""
-    if not report.fields:
+    if not _fields_named(report, hearing):
         return said
     tool = Asker(tool=report.tool)
     ask = SetFields(fields=sifted.taken, occurred_at=said.at)

@@ -20,12 +20,15 @@ class Scope:
         marks: Marks,
         connectors: Mapping[str, Connector],
         environment: Mapping[str, str],
+        faulty: Collection[str] = (),
     ) -> None:
         self.declaration = declaration
         self.problem = marks.problem
         self.shape = marks.problems
         self.connectors = connectors
         self.environment = environment
+        self.faulty = faulty
+        """Connectors that are there, and could not be read."""
         self.places = walk(self.declaration.states)
         self.states = {place.id: place for place in self.places}
         self.tools = self.declaration.tools

@@ -6,11 +6,21 @@ a reference, of a remembered request, of what a tool is told.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec.structs import replace
 
 from lifecycle import changes, drift
-from lifecycle.asks import Answer, Ask, Causing, Look, LookUp, Settled, Taken
+from lifecycle.asks import (
+    Answer,
+    Ask,
+    Causing,
+    Look,
+    LookUp,
+    Settled,
+    Taken,
+    references_named,
+)
 from lifecycle.case import Case
 from lifecycle.changes import (
     Change,
@@ -34,46 +44,48 @@ from lifecycle.events import (
     ReferenceHeld,
 )
 from lifecycle.fields import is_case_id
-from lifecycle.hearing import as_heard, complete, hear, release, retry, settle_claims
+from lifecycle.hearing import as_heard, hear, release, settle_claims
 from lifecycle.known import Key, Memory, State
-from lifecycle.messages import Complete, Hear, Message, Retry, addressed, case_meant
+from lifecycle.messages import Complete, Hear, Message, Release, Retry, addressed, case_meant
 from lifecycle.mirror import SILENT, Mirror
 from lifecycle.model import Lifecycle
-from lifecycle.notices import Effect, due
-from lifecycle.references import reference_key
+from lifecycle.notices import Effect, Reword, Tell, due, reworded
+from lifecycle.references import declared_tool, reference_key
 from lifecycle.refusals import (
     CaseExists,
     DefinitionNotAdopted,
     IdempotencyKeyReused,
-    NotNow,
     NotSignedIn,
     NotThere,
     NotYours,
     ReasonRequired,
     ReferenceTaken,
-    Refusal,
     StaffOnly,
     UnknownCase,
     UnknownCollection,
     UnknownReference,
 )
-from lifecycle.refusing import RECORDED, REFUSALS, refused, remembered
+from lifecycle.refusing import OVERTAKEN, RECORDED, refused
+from lifecycle.rehearing import complete, release_more, retry
 from lifecycle.reports import Hearing
 from lifecycle.streams import (
     case_stream,
     definition_stream,
     key_stream,
     mirror_stream,
+    parked_stream,
     reference_stream,
     request_stream,
     tool_of,
 )
-from lifecycle.values import cases_named
+from lifecycle.telling import tell_now
+from lifecycle.values import cases_named, legible
 
 
 def settle(ask: Ask, memory: Memory, lifecycles: Mapping[str, Lifecycle], now: datetime) -> Settled:
     """Decide one ask on what is known; raises the `Refusal`s that are not recorded."""
     _signed_in(ask.asker, memory)
+    ask = _with_reason(ask)
     if isinstance(ask.what, Hear) and ask.what.among:
         ask = _addressed(ask, ask.what, memory, lifecycles)
     lifecycle = lifecycles.get(ask.collection)
@@ -89,20 +101,12 @@ def settle(ask: Ask, memory: Memory, lifecycles: Mapping[str, Lifecycle], now: d
         return _complete(ask.what, memory, lifecycles, now)
     if isinstance(ask.what, Retry):
         return _retry(ask, ask.what, memory, lifecycles, now)
-    if ask.request is None or not ask.request.refusals:
-        return _decided(ask, memory, lifecycle, now)
-    try:
-        settled = _decided(ask, memory, lifecycle, now)
-    except NotNow:
-        raise
-    except Refusal as refusal:
-        settled = Settled(refusal)
-    if isinstance(settled.answer, Refusal):
-        return remembered(ask, ask.request, settled, settled.answer, memory, now)
-    return settled
+    if isinstance(ask.what, Release):
+        return _release(ask.what, memory, lifecycles, now)
+    return _decided(ask, memory, lifecycle, now)
 
 
-def _decided(  # noqa: PLR0911 - one for each kind of ask
+def _decided(  # noqa: C901, PLR0911 - one for each kind of ask
     ask: Ask, memory: Memory, lifecycle: Lifecycle, now: datetime
 ) -> Settled:
     match ask.what:
@@ -116,13 +120,29 @@ def _decided(  # noqa: PLR0911 - one for each kind of ask
             return Settled(Answer(_case_meant(ask.what, memory, lifecycle)))
         case Resolve():
             return _resolve(ask, ask.what, memory, lifecycle, now)
-        case Complete() | Retry():
+        case Tell():
+            _adopted(lifecycle, memory)
+            return tell_now(ask, ask.what, _case(ask, memory), memory, lifecycle, now)
+        case Reword():
+            return _reword(ask, ask.what, memory, lifecycle, now)
+        case Complete() | Retry() | Release():
             raise AssertionError("a message is of no single lifecycle")
+        case TakeReference(tool=tool):
+            declared_tool(tool, lifecycle)  # an unknown one goes before an unknown case
     case = _case(ask, memory)
     try:
         return _change(ask, ask.what, case, memory, lifecycle, now)
     except RECORDED as refusal:
         return refused(ask, refusal, case, memory, now)
+
+
+def _with_reason(ask: Ask) -> Ask:
+    """The same, without a reason that says nothing."""
+    reason = getattr(ask.what, "reason", None)
+    if reason is None or legible(reason) is not None:
+        return ask
+    blank: Any = {"reason": None}
+    return replace(ask, what=replace(ask.what, **blank))
 
 
 def _signed_in(asker: Asker, memory: Memory) -> None:
@@ -139,14 +159,16 @@ def _answered_before(ask: Ask, memory: Memory) -> Answer | Taken | None:
     before = memory[request_stream(ask.asker, ask.request.key)].state
     if not isinstance(before, Answered):
         return None
+    if before.refused and not before.content:
+        raise OVERTAKEN[before.refused](before.detail, replayed=True)
+    if before.refused:
+        return None  # older logs remember other refusals too; they are decided again
     if before.content != ask.request.content:
         raise IdempotencyKeyReused(
             f"the idempotency key {ask.request.key!r} was used for something else;"
             " a new ask needs a new key",
             key=ask.request.key,
         )
-    if before.refused:
-        raise REFUSALS[before.refused](before.detail, replayed=True)
     about = memory[before.case].state
     if isinstance(about, Message):
         return Taken(about, before.case, replayed=True)
@@ -259,8 +281,7 @@ def _change(
 def _hear(ask: Ask, what: Hear, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Settled:
     _adopted(lifecycle, memory)
     report = what.report
-    if not what.among:  # products send what nobody here has a kind for
-        reference_key(report.tool, report.kind, lifecycle)
+    declared_tool(report.tool, lifecycle)  # tools may send what nobody here has a kind for
     causing = Causing(memory)
     case = _case(ask, memory) if ask.id else case_meant(causing, report, lifecycle, "")
     if case is not None:
@@ -299,8 +320,6 @@ def _retry(
     known = memory[what.message].state
     if not isinstance(known, Message):
         raise NotThere("no message is called so")
-    if ask.asker.staff and not what.reason:
-        raise ReasonRequired("staff who have a message decided again say why")
     lifecycle = lifecycles[known.heard.collection]
     if known.heard.assumed and known.case is None:
         tool = known.heard.tool
@@ -315,6 +334,20 @@ def _retry(
         _tell(causing, before if isinstance(before, Case) else None, after, lifecycle, now)
     _answered(ask, causing, what.message, now)
     return causing.settled(Taken(message, what.message, _or_none(after), again=True))
+
+
+def _reword(ask: Ask, what: Reword, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Settled:
+    """Tell the tools what a new version calls the state in which the case is."""
+    _adopted(lifecycle, memory)
+    case, causing = _case(ask, memory), Causing(memory)
+    _not_ahead(case, lifecycle)
+    for tool in lifecycle.told:
+        theirs = mirror_stream(ask.collection, ask.id, tool)
+        known = memory[theirs].state
+        mirror = known if isinstance(known, Mirror) else SILENT
+        for event in reworded(case, tool, what.before.get(tool, {}), mirror, lifecycle, now):
+            causing.add(theirs, event)
+    return causing.settled(Answer(case))
 
 
 def _or_none(state: State) -> Case | None:
@@ -341,8 +374,8 @@ def _resolve(
     if what.how == "accept":
         events = drift.accepted(field, difference, case, what, ask.asker, lifecycle, now)
     if what.how == "tell":
-        told = drift.told_again(what.tool, field, mirror, case, lifecycle, ask.asker, now, "asked")
-        beside += [(theirs, replace(told, reason=what.reason))] if told else []
+        told = drift.told_as_asked(what, field, mirror, case, lifecycle, ask.asker, now)
+        beside += [(theirs, told)] if told else []
     else:
         beside += [(theirs, drift.settled(field, difference, case, what, ask.asker, now))]
     stream = case_stream(ask.collection, ask.id)
@@ -383,6 +416,22 @@ def _complete(
     return causing.settled(Taken(message, what.message, again=True))
 
 
+def _release(
+    what: Release, memory: Memory, lifecycles: Mapping[str, Lifecycle], now: datetime
+) -> Settled:
+    """Decide more of what waited for a reference."""
+    causing = Causing(memory)
+    if case := release_more(causing, what, lifecycles, now):
+        before, after = memory[f"case:{case}"].state, causing.state(f"case:{case}")
+        assert isinstance(before, Case), case
+        assert isinstance(after, Case), case
+        lifecycle = lifecycles[after.collection]
+        _adopted(lifecycle, memory)
+        _not_ahead(before, lifecycle)
+        _tell(causing, before, after, lifecycle, now)
+    return causing.settled(None)
+
+
 def _beside(
     ask: Ask, what: TakeReference, lifecycle: Lifecycle, now: datetime
 ) -> tuple[str, Event]:
@@ -411,7 +460,7 @@ def _caused(
     entry = causing.entries[0] if events else None
     for other, fact in beside:
         causing.add(other, fact)
-    if events and lifecycle.hears:
+    if events:
         _hear_again(ask, beside, causing, lifecycle, now)
         after = causing.known[stream]
     assert isinstance(after.state, Case)
@@ -442,11 +491,12 @@ def _hear_again(
     now: datetime,
 ) -> None:
     """Decide again what was heard too early: about these references, and about the case."""
-    for reference, fact in beside:
-        if isinstance(fact, ReferenceHeld):
-            parked = reference.replace("reference:", "parked:", 1)
+    if any(isinstance(fact, ReferenceHeld) for _, fact in beside):
+        for tool, kind, ref in references_named(ask):
+            parked = parked_stream(tool, kind or lifecycle.main_kind(tool), ref)
             release(causing, parked, ask.id, lifecycle, Hearing(by=ask.asker, message="", now=now))
-    settle_claims(causing, ask.id, lifecycle, now)
+    if lifecycle.hears:
+        settle_claims(causing, ask.id, lifecycle, now)
 
 
 def _tell(
@@ -459,47 +509,40 @@ def _tell(
         for entry in causing.entries
         if entry.stream == stream and isinstance(entry.event, CaseEvent)
     ]
-    if events:
-        _notify(causing, Effect(before, after, events), lifecycle, now)
-    _put_right(causing, events, after, lifecycle, now)
-
-
-def _notify(causing: Causing, effect: Effect, lifecycle: Lifecycle, now: datetime) -> None:
-    after = effect.after
-    for tool in lifecycle.told:
+    effect = Effect(before, after, events) if events else None
+    for tool in lifecycle.mirrored:
         theirs = mirror_stream(after.collection, after.id, tool)
         mirror = causing.state(theirs)
         known = mirror if isinstance(mirror, Mirror) else SILENT
-        for event in due(effect, tool, known, lifecycle, now):
-            causing.add(theirs, event)
+        if effect is not None and tool in lifecycle.told:
+            causing.add_all(theirs, due(effect, tool, known, lifecycle, now))
+        if known.drifts:  # what is due is none of them
+            _put_right(causing, events, after, tool, lifecycle, now)
 
 
 def _put_right(
     causing: Causing,
     events: Sequence[CaseEvent],
     case: Case,
+    tool: str,
     lifecycle: Lifecycle,
     now: datetime,
 ) -> None:
-    """What has become of the differences between the tools and the case; some are told again."""
-    for tool in lifecycle.mirrored:
-        theirs = mirror_stream(case.collection, case.id, tool)
-        found = [
-            entry.event
-            for entry in causing.entries
-            if entry.stream == theirs and isinstance(entry.event, DriftFound)
-        ]
-        if not events and not found:
-            continue
-        mirror = causing.state(theirs)
-        if not isinstance(mirror, Mirror) or not mirror.drifts:
-            continue
-        for event in drift.after_change(events, case, tool, mirror, lifecycle, now):
-            causing.add(theirs, event)
-        mirror = causing.state(theirs)
-        assert isinstance(mirror, Mirror), theirs
-        for told in drift.heal(found, mirror, case, lifecycle, now):
-            causing.add(theirs, told)
+    """What has become of the differences between a tool and the case; some are told again."""
+    theirs = mirror_stream(case.collection, case.id, tool)
+    found = [
+        entry.event
+        for entry in causing.entries
+        if entry.stream == theirs and isinstance(entry.event, DriftFound)
+    ]
+    if not events and not found:
+        return
+    mirror = causing.state(theirs)
+    assert isinstance(mirror, Mirror), theirs
+    causing.add_all(theirs, drift.after_change(events, case, tool, mirror, lifecycle, now))
+    mirror = causing.state(theirs)
+    assert isinstance(mirror, Mirror), theirs
+    causing.add_all(theirs, drift.heal(found, mirror, case, lifecycle, now))
 
 
 def _references_free(

@@ -19,7 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from lifecycle.bodies import BYTES_MAX, JSON, NotUnderstood, Pairs, decoded
-from lifecycle.connectors import Signature
+from lifecycle.connectors import InBody, Signature
 from lifecycle.declaration import seconds
 from lifecycle.expressions import FindsNothing, NotAnExpression, Place, find, pieces, written
 from lifecycle.fields import NotThat
@@ -40,6 +40,10 @@ class BadSignature(Exception):
 
     The door answers it as `bad-signature`; nothing else is said to whoever sent it.
     """
+
+
+class Unsigned(BadSignature):
+    """It carries no signature at all: it may be a product that introduces itself."""
 
 
 class Verified(Struct, frozen=True):
@@ -64,29 +68,31 @@ def verify(
     secrets: Sequence[str],
     now: datetime,
 ) -> Verified:
-    """Say that a delivery is genuine, or raise `BadSignature`.
+    """Say that a delivery is genuine, or raise `BadSignature`; `Unsigned` where it carries none.
 
     `url` is the address the product was given; `body` the exact bytes that came; `secrets` those
     that hold at present, as they are written. Product's facts: each connector's own file.
     """
     if signature.none:
         return Verified()
-    held = [secret for secret in secrets if secret][:SECRETS_MAX]
-    if not held:
-        raise BadSignature("no secret is set for this tool")
     if len(body) > BYTES_MAX:
         raise BadSignature(f"{len(body):,} bytes are more than a webhook has")
+    held = [secret for secret in secrets if secret][:SECRETS_MAX]
+    request = _Request(method, url, headers, query, body)
     if signature.basic:
         return _by_password(headers, held)
-    request = _Request(method, url, headers, query, body)
+    if signature.mac == "token":
+        return _by_token(signature, request, held)
     claims = _claims(signature, request)
+    if not claims and not any(_places(signature, request)):
+        raise Unsigned("no signature stands where it is expected")
+    _check_held(held)
     if not claims:
-        raise BadSignature("no signature stands where it is expected")
-    signs = _signs(signature)
-    timed = Place("timestamp") in signs
-    fresh = [claim for claim in claims if not timed or _is_fresh(claim, signature, now)]
+        raise BadSignature("the signature is not written as its connector says")
+    fresh = [one for one in claims if not signature.is_timed or _is_fresh(one, signature, now)]
     if not fresh:
         raise BadSignature("its timestamp is missing, too old, or ahead of our clock")
+    signs = _signs(signature)
     for index, secret in enumerate(held):
         for claim in _signed_with(secret, fresh, signs, signature, request):
             return Verified(index, claim.timestamp, claim.id or None)
@@ -109,16 +115,34 @@ class _Request:
 
     def found(self, expression: str) -> str:
         """Give what an expression finds in the body, as text."""
+        text = written(self._find(expression))
+        if text is None:
+            raise BadSignature("the body does not hold what is signed")
+        return text
+
+    def several(self, expression: str) -> list[str]:
+        """Give the text that an expression finds in the body, or all of a list of them."""
+        try:
+            found = self._find(expression)
+        except BadSignature:
+            return []
+        texts = (written(one) for one in (found if isinstance(found, list) else [found]))
+        return [text for text in texts if text]
+
+    def at(self, place: str | InBody | None) -> str | None:
+        """Give what stands in a header of this name, or there in the body."""
+        if isinstance(place, InBody):
+            return next(iter(self.several(place.body)), None)
+        return self.header(place)
+
+    def _find(self, expression: str) -> JSON:
         if not self._is_read:
             self._said = _readable(self.body, self.header("content-type") or "")
             self._is_read = True
         try:
-            text = written(find(expression, self._said))
+            return find(expression, self._said)
         except FindsNothing as exc:
             raise BadSignature("the body does not hold what is signed") from exc
-        if text is None:
-            raise BadSignature("the body does not hold what is signed")
-        return text
 
 
 class _Claim(Struct, frozen=True):
@@ -132,6 +156,9 @@ class _Claim(Struct, frozen=True):
 
 def _by_password(headers: Pairs, secrets: Sequence[str]) -> Verified:
     given = next((value for name, value in headers if name.lower() == "authorization"), "")
+    if not given:
+        raise Unsigned("no user and password came along (HTTP Basic)")
+    _check_held(secrets)
     scheme, _, coded = given[:WRITTEN_LENGTH_MAX].partition(" ")
     said = _unbase64(coded.strip())
     if scheme.lower() != "basic" or said is None:
@@ -140,6 +167,34 @@ def _by_password(headers: Pairs, secrets: Sequence[str]) -> Verified:
         if hmac.compare_digest(said, _bytes(secret)):
             return Verified(index)
     raise BadSignature("not a user and password that hold at present")
+
+
+def _by_token(signature: Signature, request: _Request, secrets: Sequence[str]) -> Verified:
+    """Compare what came with the secret itself; of several, each has to be it."""
+    given = [_bytes(_stripped(text, signature.reads)) for text in _places(signature, request)]
+    if not any(given):
+        if any(_places(signature, request)):
+            raise BadSignature("the token is not written as its connector says")
+        raise Unsigned("no token stands where it is expected")
+    _check_held(secrets)
+    for index, secret in enumerate(secrets):
+        if all(hmac.compare_digest(one, _bytes(secret)) for one in given):
+            return Verified(index)
+    raise BadSignature("not a token that holds at present")
+
+
+def _stripped(text: str, reads: str) -> str:
+    """Give the token without what is written around it: `Bearer {signature}`."""
+    around = [piece if isinstance(piece, str) else "\0" for piece in pieces(reads)]
+    before, _, after = "".join(around).partition("\0")
+    if text[: len(before)].lower() != before.lower() or not text.endswith(after):
+        return ""
+    return text[len(before) : len(text) - len(after)].strip()
+
+
+def _check_held(secrets: Sequence[str]) -> None:
+    if not secrets:
+        raise BadSignature("no secret is set for this tool")
 
 
 def _claims(signature: Signature, request: _Request) -> list[_Claim]:
@@ -154,8 +209,8 @@ def _claims(signature: Signature, request: _Request) -> list[_Claim]:
         # What stands once beside several signatures, such as their time, belongs to each.
         around = {name: value for said in reversed(found) for name, value in said.items()}
         for said in ({**around, **said} for said in found if "signature" in said):
-            written_at = said.get("timestamp") or request.header(signature.timestamp)
-            name = said.get("id") or request.header(signature.id) or ""
+            written_at = said.get("timestamp") or request.at(signature.timestamp)
+            name = said.get("id") or request.at(signature.id) or ""
             claims.append(_Claim(said["signature"], written_at, name, _time(written_at)))
         if len(claims) >= SIGNATURES_MAX:
             break
@@ -165,7 +220,8 @@ def _claims(signature: Signature, request: _Request) -> list[_Claim]:
 def _places(signature: Signature, request: _Request) -> Iterator[str]:
     """Give the texts in which signatures may stand."""
     if signature.body is not None:
-        yield request.found(signature.body)[:WRITTEN_LENGTH_MAX]
+        for text in request.several(signature.body):
+            yield text[:WRITTEN_LENGTH_MAX]
     elif signature.query is not None:
         yield from (
             value[:WRITTEN_LENGTH_MAX] for name, value in request.query if name == signature.query
@@ -285,6 +341,8 @@ def _key(secret: str, how: str) -> bytes | None:
     """Give the bytes of a secret; None where it is not written as the connector says."""
     if how == "plain":
         return _bytes(secret)
+    if how == "hex":
+        return _undo(secret, "hex") or None
     return _unbase64(secret.removeprefix("whsec_")) or None
 
 

@@ -16,13 +16,14 @@ from typing import Any
 from uuid import UUID
 
 from eventsourcing import sqlite as library
-from eventsourcing.persistence import Notification, PersistenceError
+from eventsourcing.persistence import Notification, PersistenceError, StoredEvent
 
 from lifecycle.log import (
     SCHEMA_VERSION,
     TAIL_MAX,
     BadDatabase,
     Batch,
+    Placed,
     Recorder,
     checked,
     known_schema,
@@ -68,7 +69,7 @@ SELECT_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 # The last position. Not max(): this one is written so that both databases walk the index backwards.
 SELECT_LAST = "SELECT position FROM stored_events ORDER BY position DESC LIMIT 1"
 
-INSERT_EVENT = """
+INSERT_EVENTS = """
 INSERT INTO stored_events (originator_id, originator_version, topic, state) VALUES (?, ?, ?, ?)
 """
 INSERT_KEY = "INSERT INTO vault (stream, wrapped) VALUES (?, ?)"
@@ -146,6 +147,10 @@ ON CONFLICT DO UPDATE SET value = zeroblob(65536)
 
 POSITION_MAX = 2**63 - 1
 
+ROWS_AT_ONCE = (64, 8, 1)
+"""How many events a statement inserts, as long as there are so many: before each statement the
+interpreter lets other threads go first, and waits for them."""
+
 
 class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
     """The log in a file: one writer connection, the library's pool for readers."""
@@ -172,7 +177,7 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
             rows = writer.execute(
                 SELECT_PAGE, (after + 1, POSITION_MAX, True, "[]", TAIL_MAX + 1)
             ).fetchall()
-            return None if len(rows) > TAIL_MAX else decide([Notification(*row) for row in rows])
+            return None if len(rows) > TAIL_MAX else decide([Placed(*row) for row in rows])
 
         return self._write(decide_on_tail)
 
@@ -363,7 +368,7 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
             writer.execute("COMMIT")
 
     def _notifications(self, statement: str, values: Sequence[Any]) -> Sequence[Notification]:
-        return [Notification(*row) for row in self._rows(statement, values)]
+        return [Placed(*row) for row in self._rows(statement, values)]
 
     def _rows(self, statement: str, values: Sequence[Any]) -> Sequence[sqlite3.Row]:
         try:
@@ -464,17 +469,23 @@ def _insert(writer: sqlite3.Connection, batch: Batch) -> Sequence[int]:
     try:
         writer.executemany(DELETE_KEY, ((stream,) for stream in batch.forget))
         writer.executemany(INSERT_KEY, batch.keys.items())
-        writer.executemany(
-            INSERT_EVENT,
-            [
-                (event.originator_id, event.originator_version, event.topic, event.state)
-                for event in batch.events
-            ],
-        )
+        _insert_events(writer, batch.events)
     except sqlite3.IntegrityError as exc:
         raise refused_twice(batch, exc) from exc
     (last,) = writer.execute("SELECT last_insert_rowid()").fetchone()
     return range(last - len(batch.events) + 1, last + 1)
+
+
+def _insert_events(writer: sqlite3.Connection, events: Sequence[StoredEvent]) -> None:
+    first = 0
+    for size in ROWS_AT_ONCE:
+        statement = INSERT_EVENTS + ", (?, ?, ?, ?)" * (size - 1)
+        while len(events) - first >= size:
+            values: list[object] = []
+            for one in events[first : first + size]:
+                values += one.originator_id, one.originator_version, one.topic, one.state
+            writer.execute(statement, values)
+            first += size
 
 
 def _positions_of(writer: sqlite3.Connection, batch: Batch) -> Sequence[int]:

@@ -1,11 +1,14 @@
 """The names of the log's streams, in plain text: the log can be read in any database shell."""
 
 from base64 import b32encode
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
 from lifecycle.events import Asker
 
+MIRRORS_NAMED_MAX: Final = 10_000
+"""Names of mirrors that need not be put together again: one change asks for each several times."""
 STREAM_LENGTH_MAX: Final = 200
 """A longer name is cut and ends in its digest."""
 
@@ -54,6 +57,11 @@ def parked_stream(tool: str, kind: str, ref: str) -> str:
     return cut(f"parked:{tool}/{kind}/{ref}")
 
 
+def releasing_stream(tool: str) -> str:
+    """Where it stands for which references of a tool more messages wait than one append decides."""
+    return f"releasing:{tool}"
+
+
 def unfetched_stream(tool: str, message: str) -> str:
     """Where it stands that a message waits for its record to be fetched."""
     return f"unfetched:{tool}/{sha256(message.encode()).hexdigest()[:1]}"
@@ -64,6 +72,7 @@ def unfetched_streams(tool: str) -> list[str]:
     return [f"unfetched:{tool}/{digit:x}" for digit in range(16)]
 
 
+@lru_cache(maxsize=MIRRORS_NAMED_MAX)
 def mirror_stream(collection: str, case_id: str, tool: str) -> str:
     """Where it stands what a tool says of a case."""
     return cut(f"mirror:{collection}/{case_id}/{tool}")

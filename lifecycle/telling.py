@@ -8,14 +8,22 @@ meanwhile. So that two workers, or one that was killed and started again, record
   `given_up`, `recovered` (staff have it tried again at once, given up or still waiting),
   `ticked_off` (a person has carried it), `fired`.
 - A flow stands in `flow_stream(tool)`: `failing`, `working`, `stopped`, `started`.
+
+`tell_now` settles what somebody asks of one case: a notice told again or ticked off, or what a tool
+lacks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
+from lifecycle.asks import Answer, Ask, Causing, Settled, record
 from lifecycle.case import Case
+from lifecycle.drift import standing
 from lifecycle.events import (
+    Answered,
     Asker,
     Event,
     FlowFailing,
@@ -29,10 +37,12 @@ from lifecycle.events import (
     NoticeSuperseded,
     OfNotice,
 )
-from lifecycle.known import FlowState, Known
+from lifecycle.known import FlowState, Known, Memory
 from lifecycle.mirror import SILENT, Due, Mirror
 from lifecycle.model import Lifecycle
-from lifecycle.notices import fire
+from lifecycle.notices import Tell, fire, tell_again
+from lifecycle.refusals import NotYours, StaffOnly
+from lifecycle.streams import case_stream, flow_stream, mirror_stream, request_stream
 
 Decision = Callable[[Known, datetime], Event | None]
 """What is known of a stream, and the time → the event to record there, if any."""
@@ -51,7 +61,7 @@ def delivered(notice: NoticeDue, attempts: int, status: int) -> Decision:
         mirror = _mirror(known)
         if notice.id not in mirror.due and notice.id not in mirror.superseded:
             return None
-        return NoticeDelivered(**_told(notice, now), attempts=attempts, status=status)
+        return NoticeDelivered(**_ended(notice, now), attempts=attempts, status=status)
 
     return decide
 
@@ -62,7 +72,7 @@ def superseded(notice: NoticeDue, attempts: int, why: str, newer: str = "") -> D
     def decide(known: Known, now: datetime) -> Event | None:
         if notice.id not in _mirror(known).due:
             return None
-        about = _told(notice, now)
+        about = _ended(notice, now)
         return NoticeSuperseded(**about, why=why, newer=newer, attempts=attempts)
 
     return decide
@@ -74,7 +84,7 @@ def given_up(notice: NoticeDue, attempts: int, why: str) -> Decision:
     def decide(known: Known, now: datetime) -> Event | None:
         if notice.id not in _mirror(known).due:
             return None
-        return NoticeGivenUp(**_told(notice, now), attempts=attempts, why=why)
+        return NoticeGivenUp(**_ended(notice, now), attempts=attempts, why=why)
 
     return decide
 
@@ -95,14 +105,15 @@ def recovered(notice: str, case: str, tool: str, by: Asker, reason: str | None =
     return decide
 
 
-def ticked_off(notice: str, case: str, tool: str, by: Asker) -> Decision:
-    """A person has carried it to the tool."""
+def ticked_off(notice: str, case: str, tool: str, by: Asker, reason: str | None = None) -> Decision:
+    """A person has carried it to the tool; the reason is what they noted."""
 
     def decide(known: Known, now: datetime) -> Event | None:
         due = _mirror(known).due.get(notice)
         if due is None:
             return None
-        return NoticeDelivered(**_named(notice, case, tool, due, by, now), attempts=0)
+        named = _named(notice, case, tool, due, by, now)
+        return NoticeDelivered(**named, attempts=0, reason=reason)
 
     return decide
 
@@ -164,9 +175,97 @@ def started(tool: str, by: Asker, reason: str | None = None) -> Decision:
     def decide(known: Known, now: datetime) -> Event | None:
         if _flow(known).stopped_since is None:
             return None
-        return FlowStarted(recorded_at=now, by=by, tool=tool, reason=reason)
+        return FlowStarted(recorded_at=now, by=by, tool=tool, reason=reason, unproven=True)
 
     return decide
+
+
+# --- what somebody asks -------------------------------------------------------------------------
+
+
+def tell_now(
+    ask: Ask, what: Tell, case: Case, memory: Memory, lifecycle: Lifecycle, now: datetime
+) -> Settled:
+    """Have a tool told of a case, and its flow run again if the tool had stopped it (410 Gone).
+
+    What has ended meanwhile stays as it is.
+    """
+    _may(ask.asker, what)
+    causing = Causing(memory)
+    theirs = mirror_stream(ask.collection, ask.id, what.tool)
+    for event in _told(what, memory[theirs], case, lifecycle, ask.asker, now):
+        record(causing, theirs, event)
+    entry = causing.entries[0] if causing.entries else None
+    flow = flow_stream(what.tool)
+    runs = started(what.tool, ask.asker, what.reason)(memory[flow], now)
+    if entry and what.how != "by-hand" and runs:
+        causing.add(flow, runs)
+    if ask.request:
+        answered = Answered(
+            recorded_at=now,
+            by=ask.asker,
+            content=ask.request.content,
+            case=case_stream(ask.collection, ask.id),
+            version=case.version,
+            event_version=causing.version(theirs),
+            status=200,
+        )
+        causing.add(request_stream(ask.asker, ask.request.key), answered)
+    return causing.settled(Answer(case, entry))
+
+
+def lacks(tool: str, mirror: Mirror, case: Case, lifecycle: Lifecycle) -> list[str]:
+    """The status fields whose word a tool was never told, or does not show, and is not due.
+
+    Not where it has said something else itself: that is drift, or too early, or to be ignored. Nor
+    what was given up, which can be told again.
+    """
+    if tool not in lifecycle.told:
+        return []
+    lost = {due.status_field for due in mirror.given_up.values()}
+    return [
+        one.field
+        for one in standing(tool, mirror, case, lifecycle)
+        if one.is_word
+        and (one.stands == "unknown" or one.why == "not-told")
+        and one.field not in lost
+        and not lifecycle.vocabulary.named[tool, one.field].hear_only
+        and not _says_what_is_ignored(mirror, one.field)
+    ]
+
+
+def _says_what_is_ignored(mirror: Mirror, status_field: str) -> bool:
+    said = mirror.words.get(status_field)
+    return said is not None and said.outcome == "ignored" and not mirror.told.get(status_field)
+
+
+def _may(asker: Asker, what: Tell) -> None:
+    if asker.tool and what.how != "again":
+        raise StaffOnly(
+            f"{asker.tool!r} is a tool; what a person has carried, and what is missing, is for"
+            " staff to say"
+        )
+    if asker.tool and asker.tool != what.tool:
+        raise NotYours(f"{asker.tool!r} may have only its own notices told")
+
+
+def _told(
+    what: Tell, known: Known, case: Case, lifecycle: Lifecycle, by: Asker, now: datetime
+) -> Iterator[Event]:
+    if what.how == "missing":
+        mirror = _mirror(known)
+        for name in lacks(what.tool, mirror, case, lifecycle):
+            due = tell_again(
+                case, what.tool, name, mirror, lifecycle, by=by, now=now, why="missing"
+            )
+            if due is not None:
+                yield replace(due, reason=what.reason)
+        return
+    about = (what.notice, f"{case.collection}/{case.id}", what.tool, by)
+    decide = (ticked_off if what.how == "by-hand" else recovered)(*about, what.reason)
+    event = decide(known, now)
+    if event is not None:
+        yield event
 
 
 # --- what is known ------------------------------------------------------------------------------
@@ -180,7 +279,7 @@ def _flow(known: Known) -> FlowState:
     return known.state if isinstance(known.state, FlowState) else FlowState()
 
 
-def _told(notice: OfNotice, now: datetime) -> dict[str, Any]:
+def _ended(notice: OfNotice, now: datetime) -> dict[str, Any]:
     """What every event of a notice says of it."""
     return {
         "recorded_at": now,

@@ -1,7 +1,8 @@
-"""The values somebody gives for a case's fields: in their formats, and theirs to give."""
+"""The values somebody gives for a case's fields, in their formats and theirs to give; and why."""
 
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from lifecycle import fields as formats
 from lifecycle.case import Case
@@ -80,6 +81,21 @@ def check_owned(
             owner=owner,
             fields=sorted(foreign),
         )
+
+
+def legible(reason: str | None) -> str | None:
+    """A reason as it was given; None where there is nothing in it that anybody could read."""
+    if reason is None or any(map(_is_seen, reason)):
+        return reason
+    return None
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK
+
+
+_BLANK: Final = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and symbols that show nothing."""
 
 
 def differing(case: Case, given: Mapping[str, Value]) -> dict[str, Value]:

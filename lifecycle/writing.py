@@ -7,13 +7,24 @@ In `url`, `headers` and `body` stand {JMESPath} of the notice, each quoted for w
 from collections.abc import Iterator, Mapping
 from functools import partial
 from json import dumps
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
+from lifecycle.bodies import BYTES_MAX, NotUnderstood, decoded
 from lifecycle.connectors import Write
-from lifecycle.expressions import Place, environment_variable, filled, pieces
+from lifecycle.expressions import Place, environment_variable, filled, holds, pieces
+
+NAMES: Final = (
+    *("type", "timestamp", "data.collection", "data.id", "data.refs", "data.version"),
+    *("data.position", "data.status_field", "data.word", "data.was", "data.fields"),
+    *("data.request", "data.with"),
+)
+"""What a notice may hold: the word with its `status_field` and `was`, or `fields` under the tool's
+own names, or a `request` and the fields `with` it. Below `refs`, `fields` and `with` stands what a
+business has named itself."""
 
 Environment = Mapping[str, str]
 
@@ -40,10 +51,23 @@ def written(write: Write, notice: bytes, token: str, environment: Environment) -
     return Sent(write.method, fill(write.url, quoted=_in_address), headers, body)
 
 
-def takes(write: Write, status: int) -> bool:
-    """Whether this status means that it was taken."""
-    known = (write.success,) if isinstance(write.success, str) else write.success
-    return str(status) in known or f"{status // 100}xx" in known
+def lacks(write: Write, status: int, body: bytes) -> str:
+    """Say why an answer does not mean that it was taken; nothing where it does."""
+    wanted = write.accepts
+    statuses = (wanted.status,) if isinstance(wanted.status, str) else wanted.status
+    if not {str(status), f"{status // 100}xx"} & set(statuses):
+        return f"answered {status}"
+    if wanted.body is None:
+        return ""
+    if len(body) > BYTES_MAX:
+        return f"answered {status}, with more than the {BYTES_MAX:,} bytes that are judged"
+    try:
+        said = decoded(body)
+    except NotUnderstood:
+        return f"answered {status}, with something else than JSON"
+    if holds(wanted.body, said):
+        return ""
+    return f"answered {status}, where {wanted.body[:80]} does not hold"
 
 
 def unset(write: Write, environment: Environment) -> str | None:

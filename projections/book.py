@@ -14,9 +14,8 @@ every tool, at every moment (`Book.tallies`).
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from lifecycle.drift import FIGHT
 from lifecycle.events import (
@@ -36,10 +35,10 @@ from lifecycle.events import (
     ReactionDropped,
     ReactionPlanned,
 )
-from projections import tables
 from projections.patience import Flow, millis, started, turn
 from projections.shelf import Shelf, open_shelf
-from projections.store import Session
+from projections.store import Session, as_json
+from projections.tables import book as tables
 
 TOPICS = tuple(
     kind.TOPIC
@@ -207,7 +206,7 @@ class Book:
                 why=why[:WHY_LENGTH_MAX],
             )
             session.run(tables.DELETE_RELEASED, id=row.id, holder=holder)
-            session.run(tables.UPDATE_FIRST, lines=_json([(row.tool, row.line)]), now=now)
+            session.run(tables.UPDATE_FIRST, lines=as_json([(row.tool, row.line)]), now=now)
 
     def change_flow(self, tool: str, change: Callable[[Flow], Flow]) -> Flow:
         """Note how it goes with a tool now."""
@@ -401,7 +400,8 @@ class _Page:
                 flow = replace(flow, stopped=1)
                 self._alert(position, event, "stopped", event.why, event.steward)
             case FlowStarted():
-                flow = replace(flow, stopped=0)
+                failing = flow.stopped if event.unproven else 0
+                flow = replace(flow, stopped=0, failing=max(flow.failing, failing))
         said = {"failing": flow.failing, "stopped": flow.stopped}
         session.run(tables.UPDATE_FLOW_SAID, tool=tool, **said)
 
@@ -457,17 +457,17 @@ class _Page:
         if gone:
             session.run(tables.DELETE_WAITING, ids=_names(gone))
         if rows:
-            session.run(tables.UPSERT_WAITING, rows=_json(rows))
+            session.write(tables.UPSERT_WAITING, [astuple(row) for row in rows])
         if tallies:
-            session.run(tables.UPSERT_TALLIES, rows=_json(tallies))
+            session.run(tables.UPSERT_TALLIES, rows=as_json(tallies))
         if plans:
-            session.run(tables.INSERT_PLANS, rows=_json(plans))
+            session.run(tables.INSERT_PLANS, rows=as_json(plans))
         if dropped:
             session.run(tables.DELETE_PLANS, ids=_names(dropped))
         if self._lines:
-            session.run(tables.UPDATE_FIRST, lines=_json(list(self._lines)), now=self._now)
+            session.run(tables.UPDATE_FIRST, lines=as_json(list(self._lines)), now=self._now)
         if self._hastened:
-            session.run(tables.UPDATE_HASTENED, lines=_json(list(self._hastened)), now=self._now)
+            session.run(tables.UPDATE_HASTENED, lines=as_json(list(self._hastened)), now=self._now)
             for tool in sorted({tool for tool, _ in self._hastened}):
                 session.run(tables.UPDATE_FLOW_RETRIED, tool=tool, now=self._now)
 
@@ -519,8 +519,4 @@ def _next_look(session: Session, flow: Flow, collections: Sequence[str]) -> int 
 
 
 def _names(names: Sequence[str]) -> str:
-    return _json([(name,) for name in names])
-
-
-def _json(rows: object) -> str:
-    return msgspec.json.encode(rows).decode()
+    return as_json([(name,) for name in names])

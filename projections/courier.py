@@ -32,6 +32,7 @@ import structlog
 from eventsourcing.persistence import Notification
 from msgspec import Struct
 
+from lifecycle.bodies import BYTES_MAX
 from lifecycle.case import Case
 from lifecycle.events import ERASED, Entry, NoticeDue, NoticeGivenUp, OfNotice
 from lifecycle.expressions import FindsNothing
@@ -51,12 +52,12 @@ from lifecycle.telling import (
     superseded,
     working,
 )
-from lifecycle.writing import takes, written
+from lifecycle.writing import lacks, written
 from projections import patience
 from projections.alerts import Teller
 from projections.book import HOLD, TOPICS, Book, Followed, Plan, Waiting
 from projections.patience import Flow, millis
-from projections.posting import CONNECTIONS_MAX, Answered, Poster
+from projections.posting import ANSWER_BYTES_MAX, CONNECTIONS_MAX, Answered, Poster
 from projections.routes import Environment, Line, Route
 from projections.timeline import stamp
 
@@ -315,7 +316,8 @@ class Courier:
             return Answered(why=str(exc), unsent=True)
         return await self._poster.post(
             tool, sent.url, sent.headers, sent.body,
-            method=sent.method, takes=partial(takes, route.write),
+            method=sent.method, lacks=partial(lacks, route.write),
+            answer_bytes_max=BYTES_MAX if route.write.accepts.body else ANSWER_BYTES_MAX,
         )  # fmt: skip
 
     # --- what follows
@@ -430,7 +432,7 @@ class Courier:
         self._firing[plan.id] = monotonic() + FIRE_AGAIN_SECONDS
 
         def case_now() -> Case | None:  # asked by the journal's own thread, on the whole truth
-            case = self._journal.memory[case_stream(collection, case_id)].state
+            case = self._journal.as_decided(case_stream(collection, case_id)).state
             return case if isinstance(case, Case) else None
 
         decision = fired(plan.id, plan.tool, lifecycle, case_now)

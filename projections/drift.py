@@ -3,44 +3,39 @@
 No row holds the value of a field: that stands in the log, where it can be erased.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from lifecycle.events import DriftFound, DriftResolved, Entry, Event
-from lifecycle.mapper import encode
-from projections import tables
+from projections import records
 from projections.follower import written
-from projections.records import LATEST, Record, Records, Sort
+from projections.records import Record, Records, Sort, Wanted
 from projections.store import Row, Session
+from projections.tables import drift as tables
 
 State = Literal["open", "dismissed", "resolved"]
 STATES: Final[tuple[State, ...]] = ("open", "dismissed", "resolved")
 ALWAYS: Final = "9999-12-31T23:59:59.999999Z"
 """How long something is silent that is so until the tool says something else."""
 DISMISSED: Final = "dismissed"
+STANDING: Final = "standing"
 
 
 class OnList(Record, frozen=True):
-    """A difference as the list has it; what is not known is empty."""
+    """A difference as the list has it: when it was found, and why what the tool says counts not."""
 
-    stream: str
     version: int
     """Where in its stream it was found: of a field, what the tool says stands there."""
-    tool: str
-    collection: str
-    case_id: str
     field: str
     is_word: int
     expected: str
     reported: str
-    why: str
     message: str
     """The stream of the message that said so."""
-    found_at: str
     standing: int
     """1 as long as they differ, also while that is dismissed."""
     silent_until: str
@@ -61,7 +56,8 @@ class Drift(Records[OnList]):
 
     name: ClassVar[str] = "drift"
     wants: ClassVar[tuple[type[Event], ...]] = (DriftFound, DriftResolved)
-    named: ClassVar[str] = tables.SELECT_DRIFT_NAMED
+    selects: ClassVar[Mapping[str, str]] = tables.SELECT_DRIFT
+    select_named: ClassVar[str] = tables.SELECT_DRIFT_NAMED
     upsert: ClassVar[str] = tables.UPSERT_DRIFT
 
     def id_of(self, entry: Entry) -> str:
@@ -87,15 +83,23 @@ class Drift(Records[OnList]):
             return replace(record, **ended, silent_until=until)
         return replace(record, **ended, standing=0)
 
-    def read(self, row: Row) -> OnList:
+    @classmethod
+    def read(cls, row: Row) -> OnList:
         """Take a row as the difference that it is."""
         return OnList(*row)
+
+    @classmethod
+    def asked(cls, wanted: Wanted) -> dict[str, Any]:
+        """Ask for a state as of a moment: what was dismissed for a while is open again after it."""
+        sort = wanted.sort or "open"
+        silent = {"open": 0, "dismissed": 1, "resolved": -1}[sort]
+        return super().asked(wanted) | {"standing": int(sort != "resolved"), "silent": silent}
 
     def sorts(self, record: OnList) -> Mapping[Sort, int]:
         """Count it as standing, dismissed or resolved."""
         if not record.standing:
             return {(record.tool, "resolved"): 1}
-        return {(record.tool, DISMISSED if record.silent_until else "standing"): 1}
+        return {(record.tool, DISMISSED if record.silent_until else STANDING): 1}
 
 
 def _found(entry: Entry, event: DriftFound) -> OnList:
@@ -104,17 +108,17 @@ def _found(entry: Entry, event: DriftFound) -> OnList:
         position=entry.position,
         id=event.id,
         stream=entry.stream,
-        version=entry.version,
         tool=event.tool,
         collection=collection,
         case_id=case_id,
+        why=event.why,
+        recorded_at=written(event.recorded_at),
+        version=entry.version,
         field=event.field,
         is_word=int(event.is_word),
         expected=event.expected or "",
         reported=event.reported,
-        why=event.why,
         message=event.message,
-        found_at=written(event.recorded_at),
         standing=1,
         silent_until="",
         ended_at="",
@@ -130,44 +134,10 @@ def _found_more(record: OnList, entry: Entry, event: DriftFound) -> OnList:
     )
 
 
-# --- lists --------------------------------------------------------------------------------------
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """Which differences a list is to hold; empty members ask for nothing."""
-
-    now: datetime
-    state: State = "open"
-    tool: str = ""
-    why: str = ""
-    collection: str = ""
-    case_id: str = ""
-    """With `collection`."""
-    since: datetime | None = None
-    """Found since."""
-
-
-def page(
-    session: Session, wanted: Wanted, most: int, *, before: int | None = None
-) -> Sequence[OnList]:
-    """List the newest differences, those that were found last first."""
-    rows = session.rows(
-        tables.SELECT_DRIFT_OF_CASE if wanted.case_id else tables.SELECT_DRIFT,
-        standing=int(wanted.state != "resolved"),
-        silent={"open": 0, "dismissed": 1, "resolved": -1}[wanted.state],
-        now=written(wanted.now),
-        tool=wanted.tool,
-        why=wanted.why,
-        collection=wanted.collection,
-        case_id=wanted.case_id,
-        since=written(wanted.since) if wanted.since else "",
-        before=LATEST if before is None else before,
-        most=most,
-    )
-    return [OnList(*row) for row in rows]
-
-
-def named(session: Session, ids: Sequence[str]) -> Sequence[OnList]:
-    """Find differences by their ids, in any order; those that are there."""
-    names = encode([[one] for one in ids]).decode()
-    return [OnList(*row) for row in session.rows(tables.SELECT_DRIFT_NAMED, ids=names)]
+def counts(session: Session, now: datetime) -> dict[Sort, int]:
+    """Count differences by tool and sort; what was dismissed until a time stands again after it."""
+    counted = Counter(records.counts(session, Drift.name))
+    for tool, again in session.rows(tables.COUNT_DRIFT_AGAIN, now=written(now)):
+        counted[tool, STANDING] += int(again)
+        counted[tool, DISMISSED] -= int(again)
+    return {sort: number for sort, number in counted.items() if number}

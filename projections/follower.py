@@ -14,6 +14,7 @@ cases go on. A rebuild mends it.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from threading import Event as Signal
 from time import monotonic
 from typing import Protocol
@@ -30,18 +31,32 @@ from lifecycle.model import Lifecycle
 from lifecycle.refusals import StorageUnavailable
 from lifecycle.streams import definition_stream
 from lifecycle.vault import WrongMasterKey
-from projections import tables
 from projections.store import BadData, BeingRebuilt, Session, Store, marks
+from projections.tables import follower as tables
 
 BATCH_EVENTS_MAX = 5000
 POLL_SECONDS = 0.05
 BACK_OFF_SECONDS_MAX = 10.0
 ERROR_LENGTH_MAX = 300
+WRITTEN_MAX = 1000
+"""Times that need not be written again: all that one ask has caused was recorded at once."""
 
 Subject = tuple[str, str]
 """Collection and id of a case; what is about no case has its kind and its stream's name."""
 
 log = structlog.get_logger("statekeeper.follower")
+
+
+class Decoded(Struct, frozen=True):
+    """A part of the log, read once."""
+
+    entries: Mapping[str, Mapping[Subject, Sequence[Entry]]]
+    """Read model → what it wants, case by case."""
+    seen_at: Mapping[int, datetime]
+    """Position → the latest time of recording up to there: it never runs back."""
+    undecoded: Mapping[Subject, tuple[str, Exception]]
+    """Where something cannot be read: of what kind it is, and why."""
+    erased: frozenset[Subject]
 
 
 class Batch(Struct, frozen=True):
@@ -110,13 +125,21 @@ class Follower:
             )
             for model in models
         }
-        self._topics = frozenset[str]().union(*self._wanted.values())
+        self._wanted_by = {
+            topic: [name for name, topics in self._wanted.items() if topic in topics]
+            for topic in frozenset[str]().union(*self._wanted.values())
+        }
+        """Topic → the read models that want it; what is not here is not even decoded."""
         self._stale: dict[str, set[Subject]] | None = None
         self._build = ""
         self._scrub = True
         self._scrub_from = 0.0
         self.position = store.position()
         """The last event that is known to be in the store."""
+        self.is_behind = False
+        """Whether there was more of the log than fits into the last batch."""
+        self.is_current = False
+        """Whether the last look at the log found nothing that is not in the store."""
 
     def step(self) -> bool:
         """Take the next batch; False where there is none, or another follower has it.
@@ -124,6 +147,7 @@ class Follower:
         Raises `MadeOtherwise`, and `StorageUnavailable` where a database cannot be used.
         """
         tail = self._recorder.tail(self.position, BATCH_EVENTS_MAX)
+        self.is_current = not tail
         if not tail:
             self._rest()
             return False
@@ -173,6 +197,7 @@ class Follower:
             self._let_go(self.position)
             raise
         self.position = tail[-1].id
+        self.is_behind = len(tail) == BATCH_EVENTS_MAX
         self._scrub |= erased
         return True
 
@@ -191,37 +216,28 @@ class Follower:
         self, session: Session, tail: Sequence[Notification], seen_at: str, *, careful: bool
     ) -> tuple[str, bool]:
         """Have every read model digest the tail; the latest time seen, and was anything erased?"""
-        batch, undecoded, erased = self._decoded(tail, seen_at)
+        decoded = self._decoded(tail, seen_at)
         stale = self._parked(session)
         for model in self._models:
-            parked = stale[model.name]
-            entries = {
-                subject: found
-                for subject, events in batch.entries.items()
-                if (found := self._for(model, events)) and subject not in parked
-            }
-            mine = msgspec.structs.replace(batch, entries=entries)
+            parked, entries = stale[model.name], decoded.entries[model.name]
             failed: dict[Subject, Exception] = {
                 subject: no
-                for subject, (topic, no) in undecoded.items()
+                for subject, (topic, no) in decoded.undecoded.items()
                 if subject not in parked and self._concerns(model, topic)
             }
+            if unfit := parked | failed.keys():
+                entries = {one: found for one, found in entries.items() if one not in unfit}
+            mine = Batch(entries, decoded.seen_at)
             if careful:
                 failed |= self._one_by_one(session, model, mine)
             elif entries:
                 failed |= model.digest(session, mine)
             for subject, no in failed.items():
                 self._park(session, model, subject, tail, no)
-            for subject in erased & stale[model.name]:
+            for subject in decoded.erased & stale[model.name]:
                 model.drop(session, subject)
-        latest = max(batch.seen_at.values(), default=None)
-        return written(latest) if latest else seen_at, bool(erased)
-
-    def _for(self, model: ReadModel, events: Sequence[Entry]) -> Sequence[Entry]:
-        if len(self._models) == 1:
-            return events
-        topics = self._wanted[model.name]
-        return [entry for entry in events if entry.event.TOPIC in topics]
+        latest = max(decoded.seen_at.values(), default=None)
+        return written(latest) if latest else seen_at, bool(decoded.erased)
 
     def _concerns(self, model: ReadModel, topic: str) -> bool:
         """Whether a read model may miss an event; of one that nobody knows its kind decides."""
@@ -247,15 +263,13 @@ class Follower:
             session.run("RELEASE SAVEPOINT one")
         return failed
 
-    def _decoded(
-        self, tail: Sequence[Notification], seen_at: str
-    ) -> tuple[Batch, dict[Subject, tuple[str, Exception]], set[Subject]]:
-        wanted = [one for one in tail if one.topic in self._topics or one.topic not in BY_TOPIC]
+    def _decoded(self, tail: Sequence[Notification], seen_at: str) -> Decoded:
+        wanted = [one for one in tail if one.topic in self._wanted_by or one.topic not in BY_TOPIC]
         vault = self._mapper.vault
         vault.settle(stored=False)  # we make no keys; this bounds what is remembered of them
         with suppress(WrongMasterKey):  # whose it is, is found out where it is unsealed itself
             self._mapper.recall_keys(wanted)
-        entries: dict[Subject, list[Entry]] = {}
+        entries: dict[str, dict[Subject, list[Entry]]] = {one.name: {} for one in self._models}
         times: dict[int, datetime] = {}
         latest = datetime.fromisoformat(seen_at) if seen_at else datetime.min.replace(tzinfo=UTC)
         undecoded: dict[Subject, tuple[str, Exception]] = {}
@@ -273,13 +287,12 @@ class Follower:
                 raise
             except Exception as no:  # noqa: BLE001 - an event of another time parks its case only
                 undecoded.setdefault(subject, (stored.topic, no))
-                entries.pop(subject, None)
                 continue
             latest = max(latest, entry.event.recorded_at)
             times[stored.id] = latest
-            if subject not in undecoded:
-                entries.setdefault(subject, []).append(entry)
-        return Batch(entries, times), undecoded, erased
+            for name in self._wanted_by[stored.topic]:
+                entries[name].setdefault(subject, []).append(entry)
+        return Decoded(entries, times, undecoded, frozenset(erased))
 
     def _parked(self, session: Session) -> dict[str, set[Subject]]:
         if self._stale is None:
@@ -319,6 +332,7 @@ def subject_of(stream: str) -> Subject:
     return kind, name
 
 
+@lru_cache(maxsize=WRITTEN_MAX)
 def written(time: datetime) -> str:
     """A time as it sorts: UTC, with microseconds."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
@@ -329,17 +343,22 @@ def follow(
     stop: Signal,
     otherwise: Callable[[], None],
     *,
+    caught_up: Callable[[], None] = lambda: None,
     poll_seconds: float = POLL_SECONDS,
 ) -> None:
     """Follow until told to stop, whatever happens to the databases.
 
-    `otherwise` is called where the rows were derived with other definitions than ours.
+    `otherwise` is called where the rows were derived with other definitions than ours, `caught_up`
+    wherever there is nothing more to follow.
     """
     pause = poll_seconds
     while not stop.is_set():
         try:
             moved = follower.step()
-            pause = 0.0 if moved else poll_seconds
+            # What comes in the meantime is taken at once: one row for all that happened to a case.
+            pause = 0.0 if moved and follower.is_behind else poll_seconds
+            if follower.is_current:  # where another follower is at it, that goes on
+                caught_up()
         except MadeOtherwise:
             otherwise()
             pause = 1.0

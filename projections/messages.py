@@ -3,31 +3,25 @@
 No row holds a value: what was said stands in the log, where it can be erased.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from lifecycle.events import Entry, Event, Fetched, Heard, HeardAgain, Understood
-from lifecycle.mapper import encode
 from lifecycle.streams import message_id
-from projections import tables
 from projections.follower import written
-from projections.records import LATEST, Record, Records, Sort
-from projections.store import Row, Session
+from projections.records import Record, Records, Sort, Wanted
+from projections.store import Row
+from projections.tables import messages as tables
 
 DUPLICATE = "duplicate"
+"""What is counted of a message each time that it comes again; its own outcome is another."""
 
 
 class OnList(Record, frozen=True):
-    """A message as the list has it; what is not known is empty."""
+    """A message as the list has it: when it was heard, and why it is taken for what it is."""
 
-    stream: str
-    tool: str
-    collection: str
-    case_id: str
     ref: str
     kind: str
     event_id: str
@@ -37,13 +31,13 @@ class OnList(Record, frozen=True):
     """The names of the fields that it spoke of, joined by spaces."""
     at: str
     """When the tool saw it."""
-    heard_at: str
     outcome: str
     """What it is taken for by now."""
-    why: str
     expected: str
     times: int
     """How often it came."""
+    unread: str = ""
+    """The parts of it that could not be read, joined by spaces."""
 
 
 class Messages(Records[OnList]):
@@ -51,7 +45,8 @@ class Messages(Records[OnList]):
 
     name: ClassVar[str] = "messages"
     wants: ClassVar[tuple[type[Event], ...]] = (Heard, Fetched, HeardAgain, Understood)
-    named: ClassVar[str] = tables.SELECT_MESSAGES_NAMED
+    selects: ClassVar[Mapping[str, str]] = tables.SELECT_MESSAGES
+    select_named: ClassVar[str] = tables.SELECT_MESSAGES_NAMED
     upsert: ClassVar[str] = tables.UPSERT_MESSAGES
 
     def id_of(self, entry: Entry) -> str:
@@ -69,18 +64,29 @@ class Messages(Records[OnList]):
                 return replace(record, times=max(record.times + 1, event.times))
             case Understood():
                 _, _, case_id = (event.case or "").partition("/")
-                now = {"outcome": event.outcome, "why": event.why, "expected": ""}
+                now = {
+                    "outcome": event.outcome,
+                    "why": event.why,
+                    "expected": event.expected or "",
+                }
                 return replace(record, case_id=case_id or record.case_id, **now)
             case Fetched():
-                spoken = _names(event)
-                return replace(
-                    record, status_field=event.status_field, word=event.word, fields=spoken
-                )
+                said = {"status_field": event.status_field, "word": event.word}
+                at = written(event.at) if event.at else record.at
+                return replace(record, **said, fields=_names(event), at=at)
         raise AssertionError(f"{event.TOPIC} is no message's [{entry.stream}]")
 
-    def read(self, row: Row) -> OnList:
+    @classmethod
+    def read(cls, row: Row) -> OnList:
         """Take a row as the message that it is."""
         return OnList(*row)
+
+    @classmethod
+    def asked(cls, wanted: Wanted) -> dict[str, Any]:
+        """Ask for what came again, whatever it was taken for, where duplicates are asked for."""
+        if wanted.sort == DUPLICATE:
+            return super().asked(wanted) | {"sort": "", "again": 1}
+        return super().asked(wanted) | {"again": 0}
 
     def sorts(self, record: OnList) -> Mapping[Sort, int]:
         """Count it by its outcome, and each time that it came again as a duplicate."""
@@ -97,6 +103,8 @@ def _heard(entry: Entry, event: Heard) -> OnList:
         tool=event.tool,
         collection=event.collection,
         case_id=(event.case or "").partition("/")[2],
+        why=event.why,
+        recorded_at=written(event.recorded_at),
         ref=event.ref,
         kind=event.kind,
         event_id=event.event_id,
@@ -104,65 +112,13 @@ def _heard(entry: Entry, event: Heard) -> OnList:
         word=event.word,
         fields=_names(event),
         at=written(event.at),
-        heard_at=written(event.recorded_at),
         outcome=event.outcome,
-        why=event.why,
         expected=event.expected or "",
         times=1,
+        unread=" ".join(event.unread),
     )
 
 
 def _names(event: Heard | Fetched) -> str:
     taken = (*event.taken, *event.not_taken) if isinstance(event, Heard) else ()
     return " ".join(dict.fromkeys((*event.fields, *event.personal, *taken)))
-
-
-# --- lists --------------------------------------------------------------------------------------
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """Which messages a list is to hold; empty members ask for nothing."""
-
-    tool: str = ""
-    outcome: str = ""
-    why: str = ""
-    collection: str = ""
-    case_id: str = ""
-    """With `collection`."""
-    since: datetime | None = None
-    """Heard since."""
-    until: datetime | None = None
-    """Heard before."""
-
-
-def page(
-    session: Session, wanted: Wanted, most: int, *, before: int | None = None
-) -> Sequence[OnList]:
-    """List the newest messages, those that were heard last first."""
-    if wanted.case_id:
-        statement = tables.SELECT_MESSAGES_OF_CASE
-    elif wanted.outcome:
-        statement = tables.SELECT_MESSAGES_OF_OUTCOME
-    elif wanted.tool:
-        statement = tables.SELECT_MESSAGES_OF_TOOL
-    else:
-        statement = tables.SELECT_MESSAGES
-    rows = session.rows(
-        statement,
-        tool=wanted.tool,
-        outcome=wanted.outcome,
-        why=wanted.why,
-        collection=wanted.collection,
-        case_id=wanted.case_id,
-        since=written(wanted.since) if wanted.since else "",
-        until=written(wanted.until) if wanted.until else "",
-        before=LATEST if before is None else before,
-        most=most,
-    )
-    return [OnList(*row) for row in rows]
-
-
-def named(session: Session, ids: Sequence[str]) -> Sequence[OnList]:
-    """Find messages by their ids, in any order; those that are there."""
-    names = encode([[one] for one in ids]).decode()
-    return [OnList(*row) for row in session.rows(tables.SELECT_MESSAGES_NAMED, ids=names)]

@@ -3,8 +3,7 @@
 No row holds a value that a notice carries: that stands in the log, where it can be erased.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal
 
 from msgspec import Struct
@@ -20,33 +19,28 @@ from lifecycle.events import (
     NoticeSuperseded,
     OfNotice,
 )
-from lifecycle.mapper import encode
-from projections import tables
+from lifecycle.notices import FIELDS_CHANGED, REQUEST, WORD_CHANGED
 from projections.follower import written
-from projections.records import LATEST, Record, Records, Sort
+from projections.records import Record, Records, Sort
 from projections.store import Row, Session
+from projections.tables import notices as tables
 
 State = Literal["waiting", "delivered", "superseded", "given-up"]
 STATES: Final[tuple[State, ...]] = ("waiting", "delivered", "superseded", "given-up")
+TYPES: Final = (WORD_CHANGED, FIELDS_CHANGED, REQUEST)
 
 
 class OnList(Record, frozen=True):
-    """A notice as the list has it; what is not known is empty."""
+    """A notice as the list has it: when it became due, and why, if not by a change of the case."""
 
-    stream: str
     version: int
     """Where in its stream it became due: its values stand there."""
-    tool: str
-    collection: str
-    case_id: str
     type: str
     status_field: str
     word: str
     request: str
     reaction: str
-    why: str
     case_version: int
-    due_at: str
     state: State
     ended_at: str
     """When it was delivered, superseded or given up."""
@@ -64,7 +58,8 @@ class Notices(Records[OnList]):
 
     name: ClassVar[str] = "notices"
     wants: ClassVar[tuple[type[Event], ...]] = (OfNotice,)
-    named: ClassVar[str] = tables.SELECT_NOTICES_NAMED
+    selects: ClassVar[Mapping[str, str]] = tables.SELECT_NOTICES
+    select_named: ClassVar[str] = tables.SELECT_NOTICES_NAMED
     upsert: ClassVar[str] = tables.UPSERT_NOTICES
 
     def id_of(self, entry: Entry) -> str:
@@ -93,7 +88,8 @@ class Notices(Records[OnList]):
                 return replace(record, state="waiting", ended_at="", ended_why="")
         raise AssertionError(f"{event.TOPIC} is no notice's [{entry.stream}]")
 
-    def read(self, row: Row) -> OnList:
+    @classmethod
+    def read(cls, row: Row) -> OnList:
         """Take a row as the notice that it is."""
         return OnList(*row)
 
@@ -108,18 +104,18 @@ def _due(entry: Entry, event: NoticeDue) -> OnList:
         position=entry.position,
         id=event.id,
         stream=entry.stream,
-        version=entry.version,
         tool=event.tool,
         collection=collection,
         case_id=case_id,
+        why=event.why,
+        recorded_at=written(event.recorded_at),
+        version=entry.version,
         type=event.type,
         status_field=event.status_field,
         word=event.word,
         request=event.request,
         reaction=event.reaction,
-        why=event.why,
         case_version=event.case_version,
-        due_at=written(event.recorded_at),
         state="waiting",
         ended_at="",
         ended_why="",
@@ -129,58 +125,15 @@ def _due(entry: Entry, event: NoticeDue) -> OnList:
     )
 
 
-# --- lists --------------------------------------------------------------------------------------
+class Queue(Struct, frozen=True):
+    """What waits to be told to a tool, of the cases of one collection."""
+
+    count: int
+    since: str
+    """When the first of them became due."""
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
-    """Which notices a list is to hold; empty members ask for nothing."""
-
-    tool: str = ""
-    state: str = ""
-    why: str = ""
-    collection: str = ""
-    case_id: str = ""
-    """With `collection`."""
-    since: datetime | None = None
-    """Due since."""
-    until: datetime | None = None
-    """Due before."""
-
-
-def page(
-    session: Session, wanted: Wanted, most: int, *, before: int | None = None
-) -> Sequence[OnList]:
-    """List the newest notices, those that became due last first."""
-    if wanted.case_id:
-        statement = tables.SELECT_NOTICES_OF_CASE
-    elif wanted.state:
-        statement = tables.SELECT_NOTICES_IN_STATE
-    elif wanted.tool:
-        statement = tables.SELECT_NOTICES_OF_TOOL
-    else:
-        statement = tables.SELECT_NOTICES
-    rows = session.rows(
-        statement,
-        tool=wanted.tool,
-        state=wanted.state,
-        why=wanted.why,
-        collection=wanted.collection,
-        case_id=wanted.case_id,
-        since=written(wanted.since) if wanted.since else "",
-        until=written(wanted.until) if wanted.until else "",
-        before=LATEST if before is None else before,
-        most=most,
-    )
-    return [OnList(*row) for row in rows]
-
-
-def named(session: Session, ids: Sequence[str]) -> Sequence[OnList]:
-    """Find notices by their ids, in any order; those that are there."""
-    names = encode([[one] for one in ids]).decode()
-    return [OnList(*row) for row in session.rows(tables.SELECT_NOTICES_NAMED, ids=names)]
-
-
-def waiting(session: Session, tool: str, most: int) -> dict[str, int]:
-    """How many of a tool's newest notices that wait, of at most so many, each collection has."""
+def waiting(session: Session, tool: str, most: int) -> dict[str, Queue]:
+    """Collection → its share of a tool's newest notices that wait, of at most so many."""
     rows = session.rows(tables.COUNT_WAITING, tool=tool, most=most)
-    return {str(collection): int(number) for collection, number in rows}
+    return {str(collection): Queue(int(number), str(since)) for collection, number, since in rows}

@@ -8,7 +8,7 @@ their secrets: a host is resolved here, and connected to by the address that was
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,6 +22,7 @@ from msgspec import Struct
 SECONDS_MAX: Final = 15.0
 """How long an attempt may take, from looking up the host to the end of the answer."""
 ANSWER_BYTES_MAX: Final = 64 * 1024
+"""What is read of an answer by whose status all is said: so the connection can be used again."""
 DRAIN_SECONDS_MAX: Final = 2.0
 """How long the rest of an answer is waited for, once its status has come."""
 CONNECTIONS_MAX: Final = 32
@@ -41,15 +42,26 @@ class Answered(Struct, frozen=True):
     status: int | None = None
     """None where no answer came."""
     why: str = ""
-    """What went wrong, in a few words, with nothing secret in them; empty for a 2xx."""
+    """What went wrong, in a few words, with nothing secret in them; empty for a yes."""
     retry_after: str | None = None
     unsent: bool = False
     """The notice itself lacks something; nothing was sent, and nothing is known of the tool."""
 
     @property
     def is_taken(self) -> bool:
-        """Whether it was a 2xx, whatever stands in the body."""
+        """Whether it was a yes."""
         return not self.why
+
+
+def no_2xx(status: int, _: bytes) -> str:
+    """Say why an answer is no yes: any 2xx is one, whatever stands in its body."""
+    return "" if httpx.codes.is_success(status) else f"answered {status}"
+
+
+Lacks = Callable[[int, bytes], str]
+"""Says of a status and a body why they are no yes; nothing where they are one."""
+Judge = Callable[[httpx.AsyncClient, httpx.Request], Awaitable[Answered]]
+"""Sends a request, and judges what is answered."""
 
 
 class Poster:
@@ -81,15 +93,18 @@ class Poster:
         body: bytes,
         *,
         method: str = "POST",
-        takes: Callable[[int], bool] = httpx.codes.is_success,
+        lacks: Lacks = no_2xx,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Answered:
         """Send it once; answers what came back, and raises nothing.
 
-        `takes` says which statuses are a yes: any 2xx, unless a product has ideas of its own.
+        `lacks` judges the answer: any 2xx is a yes, unless a product has ideas of its own. Of what
+        is longer than `answer_bytes_max` it sees a longer beginning than that.
         """
         try:
             async with asyncio.timeout(self._seconds_max):
-                return await self._sent(tool, httpx.URL(url), headers, body, method, takes)
+                judge = partial(_answered, lacks=lacks, bytes_max=answer_bytes_max)
+                return await self._sent(tool, httpx.URL(url), headers, body, method, judge)
         except TimeoutError:
             return Answered(why=f"no answer within {self._seconds_max:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, UnicodeError) as exc:
@@ -110,7 +125,7 @@ class Poster:
         headers: Mapping[str, str],
         body: bytes,
         method: str,
-        takes: Callable[[int], bool],
+        judge: Judge,
     ) -> Answered:
         allowed = [one for one in await self._found(url.host) if may_be_called(one)]
         if not allowed:
@@ -126,7 +141,7 @@ class Poster:
             )
             try:
                 async with self._client(tool, url.host) as client:
-                    return await _answered(client, request, takes)
+                    return await judge(client, request)
             except httpx.ConnectError as exc:  # perhaps it listens at another of its addresses
                 refused = exc
         assert refused is not None
@@ -194,31 +209,34 @@ def may_be_called(address: Address, *, given_by_operator: bool = True) -> bool:
 
 
 async def _answered(
-    client: httpx.AsyncClient, request: httpx.Request, takes: Callable[[int], bool]
+    client: httpx.AsyncClient, request: httpx.Request, *, lacks: Lacks, bytes_max: int
 ) -> Answered:
     answer = await client.send(request, stream=True)
     try:
-        await _drained(answer)
+        body = await _drained(answer, bytes_max)
     finally:
         await answer.aclose()
     status = answer.status_code
-    if takes(status):
+    why = lacks(status, body)
+    if not why:
         return Answered(status)
-    why = f"redirects to elsewhere ({status})" if answer.is_redirect else f"answered {status}"
+    if answer.is_redirect:
+        why = f"redirects to elsewhere ({status})"
     return Answered(status, why, answer.headers.get("retry-after"))
 
 
-async def _drained(answer: httpx.Response) -> None:
-    """Read the answer's body within bounds, so that the connection can be used again."""
-    length = 0
+async def _drained(answer: httpx.Response, bytes_max: int) -> bytes:
+    """Give the answer's body, within bounds; read, so that the connection can be used again."""
+    body = bytearray()
     try:
         async with asyncio.timeout(DRAIN_SECONDS_MAX):
             async for part in answer.aiter_raw():
-                length += len(part)
-                if length > ANSWER_BYTES_MAX:
-                    return
+                body += part
+                if len(body) > bytes_max:
+                    break
     except (httpx.HTTPError, TimeoutError):
-        return  # the status has come, and that is what counts
+        pass  # the status has come, and for most that is what counts
+    return bytes(body)
 
 
 def _reason(exc: Exception) -> str:

@@ -1,25 +1,28 @@
-"""Read models with one row for each record, found by its id: messages, notices, drift.
+"""One list of records: messages, notices and drift are read models of one row for each, by its id.
 
 Each folds the events of a record into its row, and counts its rows by tool and sort as it goes, so
-that sums need no reading of them all.
+that sums need no reading of them all. All are asked for in one way: filters, and pages of which the
+newest come first, in an order that no change disturbs.
 """
 
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Final, Generic, TypeVar
+from datetime import datetime
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple
 
 from lifecycle.events import Entry, Event
-from lifecycle.mapper import encode
-from projections import tables
-from projections.follower import Batch, Subject
-from projections.store import Row, Session
+from projections.follower import Batch, Subject, written
+from projections.store import Row, Session, as_json
+from projections.tables import records as tables
 
 REMEMBERED_MAX: Final = 20_000
 """Records that need not be read again when something more becomes of them."""
+MOMENTS: Final = {"since", "until", "ended_since", "now"}
+"""What is asked of times."""
 LATEST: Final = 2**63 - 1
 """Before this position stands everything."""
 
@@ -28,11 +31,45 @@ Sort = tuple[str, str]
 
 
 class Record(Struct, frozen=True):
-    """One row, its members in the order of the columns."""
+    """One row, its members in the order of the columns; what is not known is empty."""
 
     position: int
     """Of its first event: the order of lists."""
     id: str
+    stream: str
+    tool: str
+    collection: str
+    case_id: str
+    why: str
+    recorded_at: str
+    """When it came to be: heard, due, found."""
+
+    @property
+    def case(self) -> str:
+        """The case that it is about, like `jobs/J-1042`; empty where that is not known."""
+        return f"{self.collection}/{self.case_id}" if self.case_id else ""
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which records a list is to hold; empty members ask for nothing."""
+
+    tool: str = ""
+    sort: str = ""
+    """What has become of it, as its read model calls that: an outcome, a state."""
+    why: str = ""
+    type: str = ""
+    """Of notices."""
+    collection: str = ""
+    case_id: str = ""
+    """With `collection`."""
+    since: datetime | None = None
+    """Come to be since."""
+    until: datetime | None = None
+    """Come to be before."""
+    ended_since: datetime | None = None
+    """Of notices: come to an end since."""
+    now: datetime | None = None
+    """As of when, where what has become of it depends on that."""
 
 
 R = TypeVar("R", bound=Record)
@@ -43,7 +80,10 @@ class Records(ABC, Generic[R]):
 
     name: ClassVar[str]
     wants: ClassVar[tuple[type[Event], ...]]
-    named: ClassVar[str]
+    selects: ClassVar[Mapping[str, str]]
+    """The statements that select a page, each under the filter that leads to few rows; the first
+    that is asked for is taken, or the one without a name."""
+    select_named: ClassVar[str]
     """The statement that selects rows by their ids."""
     upsert: ClassVar[str]
     """The statement that writes rows."""
@@ -60,13 +100,41 @@ class Records(ABC, Generic[R]):
     def fold(self, record: R | None, entry: Entry) -> R:
         """Say what the record is after one more event."""
 
+    @classmethod
     @abstractmethod
-    def read(self, row: Row) -> R:
+    def read(cls, row: Row) -> R:
         """Take a row as the record that it is."""
 
     @abstractmethod
     def sorts(self, record: R) -> Mapping[Sort, int]:
         """Say as what it counts, and how often."""
+
+    # --- asking
+
+    @classmethod
+    def asked(cls, wanted: Wanted) -> dict[str, Any]:
+        """What the statements of its pages are given."""
+        asked = asdict(wanted)
+        times = {name: written(at) if at else "" for name, at in asked.items() if name in MOMENTS}
+        return asked | times
+
+    @classmethod
+    def page(
+        cls, session: Session, wanted: Wanted, most: int, *, before: int | None = None
+    ) -> list[R]:
+        """Answer the newest of what is wanted, of those before a position."""
+        asked = cls.asked(wanted)
+        statement = next(one for name, one in cls.selects.items() if not name or asked[name])
+        place = LATEST if before is None else before
+        return [cls.read(row) for row in session.rows(statement, **asked, before=place, most=most)]
+
+    @classmethod
+    def named(cls, session: Session, ids: Sequence[str]) -> list[R]:
+        """Find records by their ids, in any order; those that are there."""
+        names = as_json([[one] for one in ids if one.isprintable()])
+        return [cls.read(row) for row in session.rows(cls.select_named, ids=names)]
+
+    # --- following
 
     def digest(self, session: Session, batch: Batch) -> dict[Subject, Exception]:
         """Fold what is new; answer the subjects of which nothing could be written."""
@@ -117,17 +185,15 @@ class Records(ABC, Generic[R]):
     ) -> dict[str, R]:
         wanted = {self.id_of(entry) for events in entries.values() for entry in events}
         found = {one: self._remembered[one] for one in wanted if one in self._remembered}
-        if unknown := [[one] for one in wanted if one not in found]:
-            for row in session.rows(self.named, ids=encode(unknown).decode()):
-                record = self.read(row)
-                found[record.id] = record
+        if unknown := [one for one in wanted if one not in found]:
+            found |= {record.id: record for record in self.named(session, unknown)}
         return found
 
     def _write(self, session: Session, before: Mapping[str, R], after: Mapping[str, R]) -> None:
         if not after:
             return
         rows = [astuple(record) for record in after.values()]
-        session.run(self.upsert, rows=encode(rows).decode())
+        session.write(self.upsert, rows)
         counted: Counter[Sort] = Counter()
         for record_id, record in after.items():
             counted.update(self.sorts(record))
@@ -135,7 +201,7 @@ class Records(ABC, Generic[R]):
                 counted.subtract(self.sorts(before[record_id]))
         more = [(self.name, *sort, number) for sort, number in counted.items() if number]
         if more:
-            session.run(tables.UPSERT_RECORD_COUNTS, rows=encode(more).decode())
+            session.run(tables.UPSERT_RECORD_COUNTS, rows=as_json(more))
 
 
 def counts(session: Session, model: str) -> dict[Sort, int]:

@@ -1,7 +1,8 @@
 """Lets go of what was heard long ago: how it came can be read no more, what it meant can.
 
-Messages are kept as they came for the `retention` that their lifecycle declares. Then the key that
-sealed one is deleted, and that is the only deletion there is. Up to where that was done stands in
+Messages are kept as they came for the `retention` that their lifecycle declares, or declared last
+where it is no longer there. Then the key that sealed one is deleted, and that is the only deletion
+there is. Up to where that was done stands in
 the log, in the same append: so it is done once by all workers together, goes on after a restart,
 and whoever still remembers such a key learns that it is gone.
 """
@@ -14,8 +15,9 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from lifecycle.declaration import seconds
-from lifecycle.events import Asker, Heard, MessagesLetGo
+from lifecycle.declaration import Declaration, seconds
+from lifecycle.events import Asker, DefinitionAdopted, Heard, MessagesLetGo
+from lifecycle.inherited import declared_by
 from lifecycle.journal import Journal, Record
 from lifecycle.known import Known
 from lifecycle.mapper import EntryMapper
@@ -66,21 +68,24 @@ class Due(Struct, frozen=True):
 
 
 class LettingGo:
-    """Goes through the log, once for each lifecycle, as far as its retention lets it."""
+    """Goes through the log, once for each collection, as far as its retention lets it."""
 
     def __init__(self, journal: Journal) -> None:
         """Begin where the log says that it was left off."""
         self._journal = journal
         self._mapper = EntryMapper(journal.mapper.vault.apart())
         self._upto: dict[str, int] = {}
+        self._ever = EverDeclared(journal, self._mapper)
 
     def pages(self) -> Iterator[int]:
         """Let go of everything that is due, page by page; gives how many messages of each, or 0.
 
         Raises `StorageUnavailable`.
         """
-        for collection, lifecycle in self._journal.lifecycles.items():
-            before = self._journal.clock() - kept_for(lifecycle)
+        yield from self._ever.learn()
+        declared = {name: kept_for(one) for name, one in self._journal.lifecycles.items()}
+        for collection, kept in {**self._ever.kept, **declared}.items():
+            before = self._journal.clock() - kept
             more = True
             while more:
                 due = self._due(collection, before, self._reached(collection))
@@ -145,6 +150,44 @@ class LettingGo:
         return is_ours
 
 
+class EverDeclared:
+    """The collections that were ever declared, by the texts that the log has adopted."""
+
+    def __init__(self, journal: Journal, mapper: EntryMapper) -> None:
+        """Know of none yet."""
+        self._journal = journal
+        self._mapper = mapper
+        self._upto = 0
+        self.kept: dict[str, timedelta] = {}
+        """Collection → how long its messages are kept, by the text that spoke of it last."""
+
+    def learn(self) -> Iterator[int]:
+        """Read what was adopted since, page by page, each of which gives a 0."""
+        recorder = self._journal.recorder
+        while self._upto < (last := recorder.last_position()):
+            end = min(self._upto + PAGE_EVENTS_MAX, last)
+            for stored in recorder.select_notifications(
+                self._upto,
+                PAGE_EVENTS_MAX,
+                stop=end,
+                topics=(DefinitionAdopted.TOPIC,),
+                inclusive_of_start=False,
+            ):
+                event = self._mapper.unopened(stored).event
+                assert isinstance(event, DefinitionAdopted), stored.id
+                self._take(event)
+            self._upto = end
+            yield 0
+
+    def _take(self, adopted: DefinitionAdopted) -> None:
+        if declaration := declared_by(adopted):
+            self.kept[declaration.collection] = _time_of(declaration)
+
+
 def kept_for(lifecycle: Lifecycle) -> timedelta:
     """How long its messages can be read as they came."""
-    return timedelta(seconds=seconds(lifecycle.declaration.retention or RETENTION))
+    return _time_of(lifecycle.declaration)
+
+
+def _time_of(declaration: Declaration) -> timedelta:
+    return timedelta(seconds=seconds(declaration.retention or RETENTION))

@@ -60,12 +60,14 @@ from lifecycle.events import (
     Valued,
 )
 from lifecycle.model import Lifecycle
+from lifecycle.moves import AND
 from projections.tellings import told
 from projections.wording import (
     REMEMBERED_MAX,
     any_of,
     asker,
     condition,
+    is_hidden,
     kind_of,
     label,
     mentions,
@@ -243,6 +245,10 @@ _OTHER_ASKS: Final = {
 }
 
 
+_UNMET: Final = re.compile(rf"(?:^|{AND})(.*?) does not hold \((.*?)\)(?=$|{AND})", re.DOTALL)
+"""Each condition that does not hold, and what it saw."""
+
+
 def _no(event: Refused, lifecycle: Lifecycle | None, case: str) -> str:
     """Why not, in plain words; the recorded detail speaks in ids."""
     detail = event.detail.partition(": ")[2] or event.detail
@@ -252,9 +258,12 @@ def _no(event: Refused, lifecycle: Lifecycle | None, case: str) -> str:
         case "fields-missing" if found := re.search(r"it needs (.*), already known", detail):
             names = [f"the {label(name, lifecycle)}" for name in found[1].split(", ")]
             return f"it needs {some_of(names)}, not known yet"
-        case "condition-not-met" if found := re.fullmatch(r"(.*) does not hold \((.*)\)", detail):
-            seen = plain(found[2], lifecycle)
-            return f"it needs that {condition(found[1], lifecycle, case)}, but {seen}"
+        case "condition-not-met" if _UNMET.search(detail):
+            unmet = [
+                f"{condition(when, lifecycle, case)}, but {plain(seen, lifecycle)}"
+                for when, seen in _UNMET.findall(detail)
+            ]
+            return f"it needs that {'; or that '.join(unmet)}"
         case _:
             return plain(detail, lifecycle)
 
@@ -409,7 +418,9 @@ def _facts(event: Valued, lifecycle: Lifecycle | None, hidden: Collection[str]) 
             facts[name] = "(erased)"
         else:
             facts[name] = "" if value is None else write(value, kind_of(name, lifecycle))
-    return {name: facts[name] for name in facts if name not in hidden} if hidden else facts
+    if hidden:
+        facts = {name: facts[name] for name in facts if not is_hidden(name, hidden, lifecycle)}
+    return facts
 
 
 def _with(facts: Mapping[str, str], lifecycle: Lifecycle | None) -> str:

@@ -18,8 +18,8 @@ import structlog
 
 from lifecycle.connections import Lines
 from lifecycle.refusals import StorageUnavailable
-from projections import tables
 from projections.store import PostgresSession, Session, SqliteSession
+from projections.tables import book, making
 
 BEGIN_WRITING = (
     "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off;"
@@ -119,12 +119,12 @@ class SqliteShelf(Shelf):
             return False
         try:
             with closing(SqliteSession(self.path, writes=False)) as session:
-                ((version,),) = session.rows(tables.SELECT_BOOK_VERSION)
+                ((version,),) = session.rows(book.SELECT_BOOK_VERSION)
         except (sqlite3.DatabaseError, ValueError) as exc:
             if isinstance(exc, sqlite3.OperationalError) and "locked" in str(exc):
                 raise
             return False
-        return int(version) == tables.BOOK_VERSION
+        return int(version) == book.BOOK_VERSION
 
     def _begin(self) -> None:
         """Make the tables, unless another process is quicker; a damaged file makes room."""
@@ -142,7 +142,7 @@ class SqliteShelf(Shelf):
             session.connection.execute("PRAGMA journal_mode = WAL")
         session.connection.execute("BEGIN IMMEDIATE")
         there = session.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
-        if there and session.rows(tables.SELECT_BOOK_VERSION) == [(tables.BOOK_VERSION,)]:
+        if there and session.rows(book.SELECT_BOOK_VERSION) == [(book.BOOK_VERSION,)]:
             session.connection.execute("ROLLBACK")
             return
         for (name,) in there:
@@ -169,8 +169,8 @@ class PostgresShelf(Shelf):
         self._lines = Lines(database)
         self.schema = f"{self._lines.schema}_courier"
         with self.writing() as session:
-            session.rows(tables.CLAIM, name=self.schema)  # who comes second finds it made
-            there = session.rows(tables.SELECT_SCHEMA, name=self.schema)
+            session.rows(making.CLAIM, name=self.schema)  # who comes second finds it made
+            there = session.rows(making.SELECT_SCHEMA, name=self.schema)
             if not there or not self._is_known(session):
                 self._make_anew(session)
 
@@ -204,18 +204,18 @@ class PostgresShelf(Shelf):
     def _is_known(self, session: PostgresSession) -> bool:
         try:
             with session.line.transaction():
-                ((version,),) = session.rows(tables.SELECT_BOOK_VERSION)
+                ((version,),) = session.rows(book.SELECT_BOOK_VERSION)
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, ValueError):
             return False
-        return int(version) == tables.BOOK_VERSION
+        return int(version) == book.BOOK_VERSION
 
     def _make_anew(self, session: PostgresSession) -> None:
-        for statement in (tables.DROP_SCHEMA, tables.CREATE_SCHEMA, tables.CREATE_JSON_EACH):
+        for statement in (making.DROP_SCHEMA, making.CREATE_SCHEMA, making.CREATE_JSON_EACH):
             session.run(statement)
         _make(session)
 
 
 def _make(session: Session) -> None:
-    for statement in (*tables.BOOK_TABLES, *tables.BOOK_INDEXES):
+    for statement in (*book.TABLES, *book.INDEXES):
         session.run(statement)
-    session.run(tables.INSERT_BOOK, book_version=tables.BOOK_VERSION)
+    session.run(book.INSERT_BOOK, book_version=book.BOOK_VERSION)

@@ -16,6 +16,7 @@ from functools import cache
 from glob import escape
 from pathlib import Path
 from queue import Empty, LifoQueue
+from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import unquote
 from uuid import uuid4
@@ -24,11 +25,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from lifecycle.log import BadDatabase
-from lifecycle.model import Lifecycle
 from lifecycle.connections import TRANSACTION_TIMEOUT_SINCE, Line, Lines
+from lifecycle.log import BadDatabase
+from lifecycle.mapper import encode
+from lifecycle.model import Lifecycle
 from lifecycle.refusals import StorageUnavailable
-from projections import tables
+from projections.tables import follower, making
 
 READERS_MAX = 8
 BUSY_SECONDS_MAX = 5.0
@@ -40,6 +42,11 @@ IDENTIFIER_BYTES_MAX = 63
 """What PostgreSQL takes as the name of a schema."""
 
 Row = tuple[Any, ...]
+
+
+def as_json(value: object) -> str:
+    """A value as columns hold it, or a list as statements take it apart."""
+    return encode(value).decode()
 
 
 class BadData(Exception):
@@ -58,6 +65,9 @@ class Session(Protocol):
 
     def run(self, statement: str, **values: object) -> None:
         """Have a statement done."""
+
+    def write(self, statement: str, rows: Sequence[Row]) -> None:
+        """Have a statement that takes `:rows` from a list done for these rows."""
 
 
 class Store(ABC):
@@ -100,7 +110,7 @@ class Store(ABC):
     def position(self) -> int:
         """Answer how far the read models have come."""
         with self.reading() as session:
-            return int(session.rows(tables.SELECT_FOLLOWED)[0][0])
+            return int(session.rows(follower.SELECT_FOLLOWED)[0][0])
 
 
 def open_store(
@@ -140,12 +150,12 @@ def marks(lifecycles: Mapping[str, Lifecycle]) -> str:
 
 def _known(version: int, where: str) -> bool:
     """Whether tables of this version can be used; older ones are thrown away."""
-    if version > tables.SCHEMA_VERSION:
+    if version > making.SCHEMA_VERSION:
         raise BadDatabase(
             f"the read models in {where} were made by a newer version of this program"
-            f" (version {version}, this one knows {tables.SCHEMA_VERSION})"
+            f" (version {version}, this one knows {making.SCHEMA_VERSION})"
         )
-    return version == tables.SCHEMA_VERSION
+    return version == making.SCHEMA_VERSION
 
 
 # --- SQLite -------------------------------------------------------------------------------------
@@ -165,6 +175,17 @@ def _for_sqlite(statement: str) -> str:
     for word, spelled in _SQLITE_WORDS.items():
         statement = statement.replace(f"{{{word}}}", spelled)
     return statement
+
+
+@cache
+def _bound_in_sqlite(statement: str, columns: int) -> str:
+    """An INSERT that selects its rows from a list, with their values bound instead.
+
+    SQLite takes each row of a list apart anew for each column; bound, it costs a third.
+    """
+    into, _, listed = statement.partition("SELECT")
+    behind = listed.partition(".json_each(:rows)")[2].removeprefix(" WHERE true")
+    return _for_sqlite(f"{into}VALUES ({', '.join('?' * columns)}){behind}")
 
 
 class SqliteSession:
@@ -197,6 +218,15 @@ class SqliteSession:
         except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeEncodeError) as exc:
             raise BadData(str(exc)) from exc
 
+    def write(self, statement: str, rows: Sequence[Row]) -> None:
+        """Have a statement that takes `:rows` from a list done for these rows."""
+        if not rows:
+            return
+        try:
+            self.connection.executemany(_bound_in_sqlite(statement, len(rows[0])), rows)
+        except (sqlite3.DataError, sqlite3.IntegrityError, OverflowError, UnicodeError) as exc:
+            raise BadData(str(exc)) from exc
+
     def close(self) -> None:
         """Hang up."""
         self.connection.close()
@@ -211,6 +241,7 @@ class SqliteStore(Store):
         self._made_with = made_with
         self._readers: LifoQueue[SqliteSession] = LifoQueue(READERS_MAX)
         self._writer: SqliteSession | None = None
+        self._writing = Lock()
 
     @classmethod
     def opened(cls, path: Path, made_with: str, *, checking: bool) -> "SqliteStore":
@@ -229,11 +260,13 @@ class SqliteStore(Store):
 
     @contextmanager
     def reading(self) -> Iterator[SqliteSession]:
-        """Lend a connection to the file that the link names now."""
+        """Lend a connection that sees one moment, to the file that the link names now."""
         with _unavailable(self.path):
             session = self._reader()
             try:
+                session.connection.execute("BEGIN")
                 yield session
+                session.connection.execute("COMMIT")
             except BaseException:
                 session.close()
                 raise
@@ -256,9 +289,9 @@ class SqliteStore(Store):
         pages were balanced (tried: values stayed readable there). It takes some 20 s a GiB, during
         which lists are read, and lag.
         """
-        with _unavailable(self.path):
+        with _unavailable(self.path), self._alone():
             writer = self._opened_writer()
-            ((erased,),) = writer.rows(tables.SELECT_UNSCRUBBED)
+            ((erased,),) = writer.rows(follower.SELECT_UNSCRUBBED)
             if not erased:
                 return
             writer.connection.execute("PRAGMA temp_store = FILE")  # as large as the file itself
@@ -266,7 +299,7 @@ class SqliteStore(Store):
             writer.connection.execute("PRAGMA temp_store = MEMORY")
             (busy, _, _) = writer.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if not busy:
-                writer.run(tables.UPDATE_SCRUBBED, scrubbed=erased)
+                writer.run(follower.UPDATE_SCRUBBED, scrubbed=erased)
 
     @contextmanager
     def building(self) -> Iterator["SqliteStore"]:
@@ -296,14 +329,15 @@ class SqliteStore(Store):
             built.close()
             self._link(built.path)
             writer.connection.execute("ROLLBACK")
-        self._let_go_of_writer()
+        with self._alone():
+            self._let_go_of_writer()
         _remove(writer.target)
 
     def finish(self) -> None:
         """Index what was written."""
-        with _unavailable(self.path):
+        with _unavailable(self.path), self._alone():
             writer = self._opened_writer()
-            for statement in tables.INDEXES:
+            for statement in making.INDEXES:
                 writer.run(statement)
             writer.connection.execute("PRAGMA optimize")
 
@@ -327,17 +361,28 @@ class SqliteStore(Store):
     @contextmanager
     def _locked(self) -> Iterator[SqliteSession]:
         """Lend the writer inside BEGIN IMMEDIATE, on the file that the link names by then."""
-        while True:
-            writer = self._opened_writer()
-            writer.connection.execute("BEGIN IMMEDIATE")
-            if writer.target == self.path.resolve():
-                break
-            self._let_go_of_writer()
+        with self._alone():
+            while True:
+                writer = self._opened_writer()
+                writer.connection.execute("BEGIN IMMEDIATE")
+                if writer.target == self.path.resolve():
+                    break
+                self._let_go_of_writer()
+            try:
+                yield writer
+            finally:
+                if writer.connection.in_transaction:
+                    writer.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads from the writer, as SQLite keeps other connections from writing."""
+        if not self._writing.acquire(timeout=BUSY_SECONDS_MAX):
+            raise TimeoutError("another thread writes")
         try:
-            yield writer
+            yield
         finally:
-            if writer.connection.in_transaction:
-                writer.connection.execute("ROLLBACK")
+            self._writing.release()
 
     def _opened_writer(self) -> SqliteSession:
         if self._writer is not None and self._writer.target != self.path.resolve():
@@ -358,7 +403,7 @@ class SqliteStore(Store):
             return False
         try:
             with self.reading() as session:
-                ((version,),) = session.rows(tables.SELECT_SCHEMA_VERSION)
+                ((version,),) = session.rows(follower.SELECT_SCHEMA_VERSION)
                 found = session.rows("PRAGMA quick_check(1)") if checking else [("ok",)]
         except (sqlite3.DatabaseError, StorageUnavailable, ValueError):
             return False
@@ -405,11 +450,11 @@ def _make(path: Path, made_with: str, *, indexes: bool) -> None:
     try:
         session.connection.execute("PRAGMA journal_mode = WAL")
         session.connection.execute("BEGIN IMMEDIATE")
-        for statement in (*tables.TABLES, *(tables.INDEXES if indexes else ())):
+        for statement in (*making.TABLES, *(making.INDEXES if indexes else ())):
             session.run(statement)
         session.run(
-            tables.INSERT_FOLLOWED,
-            schema_version=tables.SCHEMA_VERSION,
+            follower.INSERT_FOLLOWED,
+            schema_version=making.SCHEMA_VERSION,
             build=uuid4().hex,
             made_with=made_with,
         )
@@ -436,11 +481,14 @@ def _unavailable(path: Path) -> Iterator[None]:
 # --- PostgreSQL ---------------------------------------------------------------------------------
 
 _NAMED = re.compile(r":([a-z_]+[0-9]?)")
+_INDEXED = re.compile(r" INDEXED BY [a-z_]+")
+"""What only SQLite is told, which plans without statistics until a rebuild makes some."""
 
 
 @cache
 def _for_postgres(statement: str, schema: str, built: str = "") -> bytes:
-    text = _NAMED.sub(r"%(\1)s", statement) if "$$" not in statement else statement
+    text = _INDEXED.sub("", statement)
+    text = _NAMED.sub(r"%(\1)s", text) if "$$" not in text else text
     return (
         sql.SQL(text)  # a constant of `tables`, in another spelling
         .format(
@@ -476,6 +524,11 @@ class PostgresSession:
         except (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError) as exc:
             raise BadData(str(exc)) from exc
 
+    def write(self, statement: str, rows: Sequence[Row]) -> None:
+        """Have a statement that takes `:rows` from a list done for these rows."""
+        if rows:
+            self.run(statement, rows=as_json(rows))
+
     def _execute(self, statement: str, values: Mapping[str, object]) -> psycopg.Cursor[Row]:
         cursor = self.line.cursor(row_factory=tuple_row)
         return cursor.execute(
@@ -503,10 +556,10 @@ class PostgresStore(Store):
         store = cls(database, schema, made_with)
         with store._transaction() as session:
             # One at a time: who comes second finds it made.
-            session.rows(tables.CLAIM, name=schema)
-            there = session.rows(tables.SELECT_SCHEMA, name=schema)
+            session.rows(making.CLAIM, name=schema)
+            there = session.rows(making.SELECT_SCHEMA, name=schema)
             if not there or not store._is_known(session):
-                session.run(tables.DROP_SCHEMA)
+                session.run(making.DROP_SCHEMA)
                 store._make(session, indexes=True)
         return store
 
@@ -515,7 +568,7 @@ class PostgresStore(Store):
         """Open the store if it is there."""
         store = cls(database, f"{Lines(database).schema}_views", made_with)
         with store._transaction() as session:
-            there = session.rows(tables.SELECT_SCHEMA, name=store.schema)
+            there = session.rows(making.SELECT_SCHEMA, name=store.schema)
             if there and store._is_known(session):
                 return store
         store.close()
@@ -537,7 +590,7 @@ class PostgresStore(Store):
     def following(self) -> Iterator[PostgresSession | None]:
         """Lend the position's row, if nobody else has it."""
         with self._transaction() as session:
-            locked = session.rows(tables.LOCK_FOLLOWED)
+            locked = session.rows(follower.LOCK_FOLLOWED)
             yield session if locked else None
 
     def scrub(self) -> None:
@@ -549,17 +602,17 @@ class PostgresStore(Store):
         built = PostgresStore(self._database, f"{self.schema}_new", self._made_with)
         # The claim is a transaction's own lock, so that it ends with us and passes any pooler.
         with self._transaction(seconds=None) as claim:
-            ((mine,),) = claim.rows(tables.TRY_CLAIM, name=built.schema)
+            ((mine,),) = claim.rows(making.TRY_CLAIM, name=built.schema)
             if not mine:
                 raise BeingRebuilt(f"the schema {self.schema} is being rebuilt already")
             with built._transaction() as session:
-                session.run(tables.DROP_SCHEMA)
+                session.run(making.DROP_SCHEMA)
                 built._make(session, indexes=False)
             try:
                 yield built
             finally:
                 with built._transaction() as session:
-                    session.run(tables.DROP_SCHEMA)
+                    session.run(making.DROP_SCHEMA)
                 built.close()
 
     @contextmanager
@@ -567,15 +620,15 @@ class PostgresStore(Store):
         """Keep followers out by the position's row, and rename the schemas."""
         assert isinstance(built, PostgresStore)
         with self._transaction(seconds=None) as session:
-            session.rows(tables.WAIT_FOR_FOLLOWED)
+            session.rows(follower.WAIT_FOR_FOLLOWED)
             yield
-            session.run(tables.DROP_SCHEMA)
-            session.line.execute(_for_postgres(tables.RENAME_SCHEMA, self.schema, built.schema))
+            session.run(making.DROP_SCHEMA)
+            session.line.execute(_for_postgres(making.RENAME_SCHEMA, self.schema, built.schema))
 
     def finish(self) -> None:
         """Index what was written."""
         with self._transaction(seconds=None) as session:
-            for statement in (*tables.INDEXES, tables.ANALYZE):
+            for statement in (*making.INDEXES, making.ANALYZE):
                 session.run(statement)
 
     def close(self) -> None:
@@ -604,20 +657,20 @@ class PostgresStore(Store):
     def _is_known(self, session: PostgresSession) -> bool:
         try:
             with session.line.transaction():
-                ((version,),) = session.rows(tables.SELECT_SCHEMA_VERSION)
+                ((version,),) = session.rows(follower.SELECT_SCHEMA_VERSION)
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, ValueError):
             return False  # nobody finished it
         return _known(int(version), f"the schema {self.schema}")
 
     def _make(self, session: PostgresSession, *, indexes: bool) -> None:
         mine = PostgresSession(session.line, self.schema)
-        for statement in (tables.CREATE_SCHEMA, tables.CREATE_JSON_EACH, *tables.TABLES):
+        for statement in (making.CREATE_SCHEMA, making.CREATE_JSON_EACH, *making.TABLES):
             mine.run(statement)
-        for statement in tables.INDEXES if indexes else ():
+        for statement in making.INDEXES if indexes else ():
             mine.run(statement)
         mine.run(
-            tables.INSERT_FOLLOWED,
-            schema_version=tables.SCHEMA_VERSION,
+            follower.INSERT_FOLLOWED,
+            schema_version=making.SCHEMA_VERSION,
             build=uuid4().hex,
             made_with=self._made_with,
         )

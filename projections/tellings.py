@@ -57,7 +57,8 @@ def _noticed(event: OfNotice, lifecycle: Lifecycle | None) -> str:
         case NoticeDue():
             return f"{tool} is to be {done} {what}{_AGAIN.get(event.why, '')}"
         case NoticeDelivered(status=None):
-            return f"{asker(event.by, lifecycle)} has seen to it that {tool} was {done} {what}"
+            why = f": {quote(event.reason)}" if event.reason else ""
+            return f"{asker(event.by, lifecycle)} has seen to it that {tool} was {done} {what}{why}"
         case NoticeDelivered():
             late = f", at the {_ordinal(event.attempts)} attempt" if event.attempts > 1 else ""
             return f"{tool} was {done} {what}{late}"
@@ -86,6 +87,7 @@ def _what(event: OfNotice, lifecycle: Lifecycle | None) -> str:
 _AGAIN: Final[Mapping[str, str]] = {
     "drift": " once more, for it shows something else",
     "asked": " once more",
+    "missing": ", which nobody has told it yet",
 }
 _NEEDLESS: Final[Mapping[str, str]] = {
     "newer-word": "there is a newer word",
@@ -125,12 +127,14 @@ def _settled(  # noqa: PLR0911 - one for each way to settle it
         case "moved":
             return f"{tool} is right about {field} now that {case} has changed"
         case "told":
-            return f"{tool} was put right about {field}"
+            return (
+                f"{tool} was put right about {field}{f' by {who}' if event.by.staff else ''}{why}"
+            )
         case "accepted":
             return f"{who} accepted what {tool} says of {field}{why}"
         case "dismissed":
             until = moment(event.until) if event.until else "it says something else"
-            return f"{who} let it be until {until} that {tool} differs in {field}{why}"
+            return f"{who} let {tool} differ in {field} until {until}{why}"
         case "said-otherwise":
             return f"{tool} says something else of {field} now"
         case "erased":

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -46,7 +47,17 @@ from lifecycle.events import (
 from lifecycle.model import Lifecycle
 from lifecycle.streams import message_id, tool_of
 from projections.sentences import sentence
-from projections.wording import mentions
+from projections.wording import is_hidden, mentions
+
+STAMPED_MAX: Final = 1000
+"""Times that need not be written again: an answer names the same several times."""
+
+
+class Itself(Asker, frozen=True, omit_defaults=False):
+    """Statekeeper itself: no tool asked for it and nobody of the staff, which both are null."""
+
+
+ITSELF: Final = Itself()
 
 
 class EventView(Struct, frozen=True):
@@ -62,6 +73,7 @@ class EventView(Struct, frozen=True):
     version: int | None
     """Of the case: after a change, or at which something was refused or answered."""
     by: Asker
+    """Whose act it was; of Statekeeper itself `tool` and `staff` are null."""
     sentence: str
     data: Mapping[str, Any]
     """What an event of this type carries."""
@@ -94,9 +106,9 @@ def view(
         collection,
         id,
         version,
-        event.by,
+        event.by if event.by.tool or event.by.staff else ITSELF,
         sentence(event, lifecycle, hidden=hidden),
-        _data(event, hidden),
+        _data(event, lifecycle, hidden),
     )
 
 
@@ -152,6 +164,7 @@ def settled(entries: Iterable[Entry]) -> list[Entry]:
     return kept
 
 
+@lru_cache(maxsize=STAMPED_MAX)
 def stamp(time: datetime) -> str:
     """Write a time in RFC 3339, UTC, cut to milliseconds: `2026-05-04T14:03:11.120Z`."""
     text = time.isoformat(timespec="milliseconds")
@@ -200,15 +213,15 @@ def _version_beside(event: Event) -> int | None:
 
 
 def _data(  # noqa: PLR0911 - one for each kind of event
-    event: Event, hidden: Collection[str]
+    event: Event, lifecycle: Lifecycle | None, hidden: Collection[str]
 ) -> dict[str, Any]:
     match event:
         case TransitionMade():
-            return _of_transition(event, hidden)
+            return _of_transition(event, lifecycle, hidden)
         case FieldsSet():
-            return {"fields": _values(event, hidden), **_circumstances(event)}
+            return {"fields": _values(event, lifecycle, hidden), **_circumstances(event)}
         case CaseOpened():
-            return _of_opening(event, hidden)
+            return _of_opening(event, lifecycle, hidden)
         case ReferenceTaken():
             named = {"tool": event.tool, "kind": event.kind, "ref": event.ref}
             return {**named, **_circumstances(event)}
@@ -219,20 +232,26 @@ def _data(  # noqa: PLR0911 - one for each kind of event
             return _circumstances(event)
         case Refused():
             return _of_refusal(event, hidden)
+        case OfNotice() | ReactionPlanned() | ReactionDropped():
+            return _of_notice(event, hidden)
+        case DriftFound() | DriftResolved():
+            return _of_drift(event, lifecycle, hidden)
         case _:
             return _beside(event)
 
 
-def _of_transition(event: TransitionMade, hidden: Collection[str]) -> dict[str, Any]:
+def _of_transition(
+    event: TransitionMade, lifecycle: Lifecycle | None, hidden: Collection[str]
+) -> dict[str, Any]:
     condition = event.condition
     if hidden and condition:
-        values = {name: value for name, value in condition.values.items() if name not in hidden}
-        condition = Condition(condition.when, values)
+        values = _seen(condition.values, lifecycle, hidden)
+        condition = Condition(condition.when, dict(values))
     return {
         "transition": event.transition,
         "from": event.left,
         "to": event.to,
-        "fields": _values(event, hidden),
+        "fields": _values(event, lifecycle, hidden),
         "condition": condition,
         "rule": event.rule,
         "reason": event.reason,
@@ -243,11 +262,13 @@ def _of_transition(event: TransitionMade, hidden: Collection[str]) -> dict[str, 
     }
 
 
-def _of_opening(event: CaseOpened, hidden: Collection[str]) -> dict[str, Any]:
+def _of_opening(
+    event: CaseOpened, lifecycle: Lifecycle | None, hidden: Collection[str]
+) -> dict[str, Any]:
     return {
         "lifecycle": event.lifecycle,
         "to": event.to,
-        "fields": _values(event, hidden),
+        "fields": _values(event, lifecycle, hidden),
         "references": event.references,
         "rule": event.rule,
         **_circumstances(event),
@@ -267,7 +288,7 @@ def _of_refusal(event: Refused, hidden: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _beside(  # noqa: C901, PLR0911, PLR0912 - as above
+def _beside(  # noqa: C901, PLR0911 - as above
     event: Event,
 ) -> dict[str, Any]:
     """Digests of keys and of requests, and whole definitions, are not for showing."""
@@ -293,28 +314,33 @@ def _beside(  # noqa: C901, PLR0911, PLR0912 - as above
             return {"message": called(event.message), "outcome": event.outcome, "why": event.why}
         case Heard():
             return {name: getattr(event, name) for name in _OF_MESSAGE}
-        case OfNotice() | ReactionPlanned() | ReactionDropped():
-            return _of_notice(event)
-        case DriftFound() | DriftResolved():
-            return _of_drift(event)
         case FlowFailing() | FlowRecovered() | FlowStopped() | FlowStarted():
             return {"tool": event.tool, "why": getattr(event, "why", "")}
         case _:
             return {}
 
 
-def _of_notice(event: OfNotice | ReactionPlanned | ReactionDropped) -> dict[str, Any]:
-    """What it carries is for staff, and for the tool that is told it: nobody else is shown it."""
+def _of_notice(
+    event: OfNotice | ReactionPlanned | ReactionDropped, hidden: Collection[str]
+) -> dict[str, Any]:
+    """Tools are shown only which values it carries: who is told them reads them in the notice."""
     data = {name: getattr(event, name) for name in _OF_NOTICE if hasattr(event, name)}
     notice = {"notice": event.id, **data}
-    return {**notice, "fields": event.personal} if isinstance(event, NoticeDue) else notice
+    if isinstance(event, NoticeDue):
+        notice["names"] = list(event.personal)
+        notice |= {} if hidden else {"fields": event.personal}
+    return notice
 
 
-def _of_drift(event: DriftFound | DriftResolved) -> dict[str, Any]:
+def _of_drift(
+    event: DriftFound | DriftResolved, lifecycle: Lifecycle | None, hidden: Collection[str]
+) -> dict[str, Any]:
     drift = {"drift": event.id, "tool": event.tool, "field": event.field}
     if isinstance(event, DriftResolved):
         return {**drift, "how": event.how, "until": event.until, "reason": event.reason}
-    said: Value = event.reported if event.is_word else event.personal.get(event.field)
+    said: Value = event.reported
+    if not event.is_word:
+        said = _seen(event.personal, lifecycle, hidden).get(event.field)
     return {
         **drift,
         "reported": said,
@@ -345,8 +371,16 @@ def _circumstances(event: CaseEvent) -> dict[str, Any]:
     return {"reason": event.reason, "message": called(event.message), "override": event.override}
 
 
-def _values(event: Valued, hidden: Collection[str]) -> Mapping[str, Value]:
+def _values(
+    event: Valued, lifecycle: Lifecycle | None, hidden: Collection[str]
+) -> Mapping[str, Value]:
     values = {**event.fields, **event.personal} if event.personal else event.fields
+    return _seen(values, lifecycle, hidden)
+
+
+def _seen(
+    values: Mapping[str, Value], lifecycle: Lifecycle | None, hidden: Collection[str]
+) -> Mapping[str, Value]:
     if not hidden:
         return values
-    return {name: value for name, value in values.items() if name not in hidden}
+    return {name: value for name, value in values.items() if not is_hidden(name, hidden, lifecycle)}

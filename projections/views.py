@@ -13,7 +13,7 @@ from lifecycle.events import Value
 from lifecycle.model import Lifecycle
 from lifecycle.moves import OpenTransition, open_transitions
 from projections.timeline import stamp
-from projections.wording import REMEMBERED_MAX, mentions
+from projections.wording import REMEMBERED_MAX, is_hidden, mentions
 
 NO_WORDS: Final[Mapping[str, Mapping[str, str | None]]] = {}
 HELD_UP: Final = "its condition does not hold"
@@ -75,7 +75,9 @@ def case_view(
     declared = is_declared(case, lifecycle)
     fields = case.fields
     if hidden:
-        fields = {name: value for name, value in fields.items() if name not in hidden}
+        fields = {
+            name: value for name, value in fields.items() if not is_hidden(name, hidden, lifecycle)
+        }
     return CaseView(
         case.collection,
         case.id,
@@ -186,15 +188,22 @@ def due(case: Case, lifecycle: Lifecycle) -> Due | None:
     A limit counts from when its own leaf was entered, whatever other regions do meanwhile; that of
     a state with children from when the first of its active leaves was.
     """
-    limits = lifecycle.limits
-    if not limits or not is_declared(case, lifecycle):
+    if not lifecycle.limits or not is_declared(case, lifecycle):
         return None
     running = (
-        Due(since + timedelta(seconds=limits[state]), state, since)
+        Due(since + limit, state, since)
         for leaf, since in since_by_leaf(case).items()
-        for state in lifecycle.chart.active((leaf,)).ids.intersection(limits)
+        for state, limit in _limits(lifecycle, leaf)
     )
     return min(running, key=_first_due, default=None)
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _limits(lifecycle: Lifecycle, leaf: str) -> tuple[tuple[str, timedelta], ...]:
+    """The limits that run while a case is in a leaf."""
+    limits = lifecycle.limits
+    running = lifecycle.chart.active((leaf,)).ids.intersection(limits)
+    return tuple((state, timedelta(seconds=limits[state])) for state in running)
 
 
 def since_by_leaf(case: Case) -> dict[str, datetime]:

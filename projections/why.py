@@ -5,7 +5,7 @@ open now.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -37,7 +37,7 @@ from lifecycle.events import (
 )
 from lifecycle.mirror import SILENT, Claim, Claims, Mirror, reflect, wait
 from lifecycle.model import Lifecycle
-from lifecycle.moves import OpenTransition
+from lifecycle.moves import AND, OpenTransition
 from lifecycle.streams import message_id
 from projections.sentences import act, sentence
 from projections.timeline import EventView, settled, stamp, view
@@ -59,6 +59,8 @@ from projections.wording import (
 FACTS_TOLD_MAX: Final = 4
 """Facts that the answer tells of; all stand in `because`."""
 DAY_SECONDS: Final = 86_400
+NO_ATTEMPTS: Final[Mapping[str, int]] = {}
+"""What is known of them without the courier's book."""
 _UNITS: Final = ((DAY_SECONDS, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -73,7 +75,7 @@ class Told(Struct, frozen=True):
     at: str | None
     """Since when that is so."""
     attempts: int
-    """Made to tell it, as far as they have come to an end."""
+    """Made to tell it, so far."""
     shown: str | None = None
     """What it shows, as far as is known."""
     why: str = ""
@@ -119,11 +121,13 @@ def why(
     *,
     hidden: Collection[str] = (),
     now: datetime,
+    attempts: Mapping[str, int] = NO_ATTEMPTS,
 ) -> Why:
     """Say why, from all entries of the case and beside it up to the moment asked about.
 
     `now` is that moment: what is overdue is overdue then. What is between a tool and Statekeeper is
-    told as far as it stands among the entries.
+    told as far as it stands among the entries; of what still waits (`waits_to_be_told`) nobody but
+    the courier knows the `attempts` so far, by notice.
     """
     changes = [entry for entry in entries if isinstance(entry.event, CaseEvent)]
     chain = _chain(changes, lifecycle)
@@ -141,7 +145,7 @@ def why(
         stamp(case.since),
         " ".join(_answer(case, chain, refusals, ways, lifecycle, hidden, now)),
         views(sorted({id(e): e for link in chain for e in link}.values(), key=_newest)),
-        list(_told(case, entries, lifecycle)),
+        list(_told(case, entries, lifecycle, attempts)),
         views(refusals),
         waiting(entries),
         ways,
@@ -184,22 +188,52 @@ def _parked(entries: Sequence[Entry]) -> Iterator[Waiting]:
             yield Waiting(*about, stamp(heard.happened_at), message_id(stream), heard.why)
 
 
-def _told(case: Case, entries: Sequence[Entry], lifecycle: Lifecycle) -> Iterator[Told]:
-    """Tell how the tools whose events these are stand to the state."""
+def waits_to_be_told(entries: Sequence[Entry]) -> list[str]:
+    """Name the notices that no tool has taken yet."""
+    return [notice for mirror in _mirrors(entries).values() for notice in mirror.due]
+
+
+def _mirrors(entries: Sequence[Entry]) -> dict[str, Mirror]:
+    """Give the mirrors of the tools whose events these are."""
     mirrors: dict[str, Mirror] = {}
-    tries: dict[tuple[str, str, str], int] = {}
     for entry in entries:
         event = entry.event
         if isinstance(event, OF_MIRROR):
             mirrors[event.tool] = reflect(mirrors.get(event.tool, SILENT), event)
-        if isinstance(event, NoticeDelivered | NoticeGivenUp) and event.word:
-            tries[event.tool, event.status_field, event.word] = event.attempts
+    return mirrors
+
+
+def _told(
+    case: Case, entries: Sequence[Entry], lifecycle: Lifecycle, attempts: Mapping[str, int]
+) -> Iterator[Told]:
+    """Tell how the tools whose events these are stand to the state."""
     if not is_declared(case, lifecycle):
         return
-    for tool, mirror in mirrors.items():
+    ended = _ended(entries)
+    for tool, mirror in _mirrors(entries).items():
         for one in standing(tool, mirror, case, lifecycle):
             if one.is_word and one.expected is not None:
-                yield _standing(one, mirror, tries.get((tool, one.field, one.expected), 0))
+                tries = ended.get((tool, one.field, one.expected), {})
+                due = [
+                    notice
+                    for notice, waits in mirror.due.items()
+                    if (waits.status_field, waits.word) == (one.field, one.expected)
+                ]
+                made = sum(tries.get(notice, 0) + attempts.get(notice, 0) for notice in due)
+                last = next(reversed(tries.values()), 0)
+                yield _standing(one, mirror, made if due else last)
+
+
+def _ended(entries: Sequence[Entry]) -> dict[tuple[str, str, str], dict[str, int]]:
+    """Tool, status field and word → the notices that came to an end, with the attempts made."""
+    ended: dict[tuple[str, str, str], dict[str, int]] = {}
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, NoticeDelivered | NoticeGivenUp) and event.word:
+            tries = ended.setdefault((event.tool, event.status_field, event.word), {})
+            tries.pop(event.id, None)
+            tries[event.id] = event.attempts
+    return ended
 
 
 def _standing(one: Standing, mirror: Mirror, attempts: int) -> Told:
@@ -375,10 +409,11 @@ def once(case: Case, way: OpenTransition, lifecycle: Lifecycle, hidden: Collecti
     if missing := re.fullmatch(r"(.*) (?:is|are) not set", blocked):
         names = [f"the {label(name, lifecycle)}" for name in missing[1].split(", ")]
         return f"{all_of(names)} {'is' if len(names) == 1 else 'are'} known"
-    when, found, _ = blocked.partition(" does not hold")
-    if not found or mentions(when, hidden) or blocked == HELD_UP:
+    parts = [part.partition(" does not hold") for part in blocked.split(AND)]
+    if blocked == HELD_UP or any(not found or mentions(when, hidden) for when, found, _ in parts):
         return "its condition holds"
-    return condition(when, lifecycle, noun(lifecycle), case.fields)
+    case_is = noun(lifecycle)
+    return any_of([condition(when, lifecycle, case_is, case.fields) for when, *_ in parts])
 
 
 def span(seconds: int) -> str:

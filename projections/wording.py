@@ -23,6 +23,8 @@ TEXT_LENGTH_MAX: Final = 160
 """Characters of one value or reason that a sentence quotes."""
 PERSONAL: Final = "(personal)"
 """What stands in a condition for the value of a personal field."""
+UNDECLARED: Final = "*"
+"""Among hidden fields: also those that are declared no more, whose values were personal perhaps."""
 REMEMBERED_MAX: Final = 4096
 """Wordings that each memory keeps."""
 
@@ -328,6 +330,13 @@ def plain(text: str, lifecycle: Lifecycle | None) -> str:
         return spaced(word) if quoted or "_" in word else word
 
     return quote(_TOKEN.sub(named, text))
+
+
+def is_hidden(name: str, hidden: Collection[str], lifecycle: Lifecycle | None) -> bool:
+    """Tell whether the values of a field are among what is hidden."""
+    if name in hidden:
+        return True
+    return UNDECLARED in hidden and (lifecycle is None or name not in lifecycle.fields)
 
 
 def mentions(text: str, names: Collection[str]) -> bool:

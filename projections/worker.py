@@ -5,7 +5,8 @@ loop of its own. A third lets go of what was kept long enough.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from threading import Event as Signal
 from threading import Thread
@@ -30,6 +31,8 @@ from projections.store import BeingRebuilt, Store, marks, open_store
 
 CARRY_SECONDS_MAX = 5.0
 """How long the courier may take to end."""
+GARBAGE_THRESHOLD = 50_000
+"""What is read of the log goes again by itself: it is looked through for circles seldom."""
 
 log = structlog.get_logger("statekeeper.worker")
 
@@ -39,11 +42,20 @@ def models(lifecycles: Mapping[str, Lifecycle]) -> list[ReadModel]:
     return [Board(lifecycles), Messages(), Notices(), Drift()]
 
 
-def work(journal: Journal, database: str, environment: Mapping[str, str], stop: Signal) -> None:
+def work(
+    journal: Journal,
+    database: str,
+    environment: Mapping[str, str],
+    stop: Signal,
+    caught_up: Callable[[], None] = lambda: None,
+) -> None:
     """Keep the read models up to date, carry notices, let go of old bytes, until told to stop.
 
-    The environment says where tools and stewards are told.
+    The environment says where tools and stewards are told; `caught_up` hears that there is nothing
+    more to follow.
     """
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
     broken = Signal()
 
     def carrying_on() -> None:
@@ -59,7 +71,7 @@ def work(journal: Journal, database: str, environment: Mapping[str, str], stop: 
     letting_go = Thread(target=let_go, args=(journal, stop), name="retention", daemon=True)
     letting_go.start()
     try:
-        keep(journal, database, stop)
+        keep(journal, database, stop, caught_up)
     finally:
         stop.set()
         carrying.join(CARRY_SECONDS_MAX)
@@ -68,7 +80,9 @@ def work(journal: Journal, database: str, environment: Mapping[str, str], stop: 
         raise SystemExit(1)  # whoever runs us starts us again
 
 
-def keep(journal: Journal, database: str, stop: Signal) -> None:
+def keep(
+    journal: Journal, database: str, stop: Signal, caught_up: Callable[[], None] = lambda: None
+) -> None:
     """Keep the read models of this database up to date until told to stop."""
     lifecycles = journal.lifecycles
     store = open_store(database, lifecycles, checking=True)
@@ -91,7 +105,7 @@ def keep(journal: Journal, database: str, stop: Signal) -> None:
     )
     log.info("following", position=follower.position)
     try:
-        follow(follower, stop, otherwise)
+        follow(follower, stop, otherwise, caught_up=caught_up)
     finally:
         store.close()
         log.info("stopped", position=follower.position)
@@ -141,5 +155,9 @@ def _book(journal: Journal, database: str, stop: Signal) -> Book | None:
 
 def rebuilt(journal: Journal, store: Store) -> Iterator[int]:
     """Build all read models anew while the service runs; gives each position reached."""
-    lifecycles = journal.lifecycles
-    return rebuild(journal.recorder, journal.mapper, store, models(lifecycles), lifecycles)
+    lifecycles, before = journal.lifecycles, gc.get_threshold()
+    gc.set_threshold(GARBAGE_THRESHOLD, *before[1:])
+    try:
+        yield from rebuild(journal.recorder, journal.mapper, store, models(lifecycles), lifecycles)
+    finally:
+        gc.set_threshold(*before)

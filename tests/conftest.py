@@ -6,7 +6,13 @@ import gc
 from hypothesis import settings
 
 from tests.databases import new_database, new_sqlite, postgres
-from tests.running import service, shared_service, shared_sqlite_service, sqlite_service
+from tests.running import (
+    service,
+    services_add_up,
+    shared_service,
+    shared_sqlite_service,
+    sqlite_service,
+)
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no reason to fail
 settings.load_profile("untimed")
@@ -17,6 +23,7 @@ __all__ = [
     "new_sqlite",
     "postgres",
     "service",
+    "services_add_up",
     "shared_service",
     "shared_sqlite_service",
     "sqlite_service",

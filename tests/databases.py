@@ -1,6 +1,7 @@
 """The databases that tests run on: SQLite files, and a private PostgreSQL out of a wheel.
 
-`conftest.py` hands the fixtures on; benchmarks start a server by `running_postgres`.
+`conftest.py` hands the fixtures on; benchmarks start a server by `running_postgres`. Whatever log a
+test has made in a database has to add up when the test is over (`conserving`).
 """
 
 import itertools
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.conserving import conserved
 
 with warnings.catch_warnings():
     # The wheel complains where there is no XDG_RUNTIME_DIR; it does without.
@@ -95,16 +98,31 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def new_sqlite(tmp_path: Path) -> NewDatabase:
+def new_sqlite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewDatabase]:
+    """Name files."""
     numbers = itertools.count(1)
-    return lambda: f"sqlite:///{tmp_path}/log-{next(numbers)}.db"
+    yield from _handed_out(request, lambda: f"sqlite:///{tmp_path}/log-{next(numbers)}.db")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def new_database(request: pytest.FixtureRequest) -> NewDatabase:
+def new_database(request: pytest.FixtureRequest) -> Iterator[NewDatabase]:
     """Every test that asks for this runs twice."""
     if request.param == "sqlite":
-        new: NewDatabase = request.getfixturevalue("new_sqlite")
-        return new
-    server: Postgres = request.getfixturevalue("postgres")
-    return server.new
+        yield request.getfixturevalue("new_sqlite")
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        yield from _handed_out(request, server.new)
+
+
+def _handed_out(request: pytest.FixtureRequest, new: NewDatabase) -> Iterator[NewDatabase]:
+    """Name databases by this; the log in each has to add up, unless the test damages it."""
+    handed: list[str] = []
+
+    def hand_out() -> str:
+        handed.append(new())
+        return handed[-1]
+
+    yield hand_out
+    if request.node.get_closest_marker("damages") is None:
+        for database in handed:
+            conserved(database)

@@ -1,6 +1,7 @@
 """The real program, as its operator runs it: the service as a process, and the command line.
 
-Whatever is started here is ended here, by its process id, also when a test fails.
+Whatever is started here is ended here, by its process id, also when a test fails. Before it ends,
+what it says that was heard and told has to be what its log adds up to.
 """
 
 import os
@@ -18,6 +19,7 @@ import httpx
 import msgspec
 import pytest
 
+from tests import conserving
 from tests.databases import NewDatabase, Postgres
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,8 +46,13 @@ class Service:
         environment: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
         before: Callable[[], None] | None = None,
+        program: Sequence[str] = PROGRAM,
+        damages: str = "",
     ) -> None:
-        """Start nothing yet; what it says goes to `log`, and `before` runs in the new process."""
+        """Start nothing yet; what it says goes to `log`, and `before` runs in the new process.
+
+        `damages` says why what it has heard and told does not have to add up.
+        """
         self.database = database
         self.log = log
         self.port = free_port()
@@ -53,6 +60,8 @@ class Service:
         self._environment = {"STATEKEEPER_LOG_LEVEL": "warning", **(environment or {})}
         self._options = options
         self._before = before
+        self._program = program
+        self._damages = damages
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, httpx.Client] = {}
 
@@ -97,12 +106,17 @@ class Service:
         except httpx.TransportError:
             return False
 
+    @property
+    def died(self) -> bool:
+        """Whether it was started, and is no more."""
+        return self._running.poll() is not None
+
     def start(self) -> None:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *PROGRAM,
+                    *self._program,
                     "serve",
                     *over(self.database, self._definitions),
                     f"--port={self.port}",
@@ -141,6 +155,25 @@ class Service:
         """Let it go on."""
         self.signal(signal.SIGCONT)
 
+    def conserved(self) -> None:
+        """Assert that its log adds up, and that it says the same of it, where it still speaks."""
+        differs = [""]
+
+        def agrees() -> bool:
+            try:
+                says = self.by("nobody").get("/metrics").text
+            except httpx.TransportError:
+                says = ""  # it is no more, or was never there
+            differs[0] = conserving.differing(says, conserving.conserved(self.database))
+            return not differs[0]
+
+        if self._damages:
+            return
+        try:
+            until(agrees, "it says what its log adds up to")
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}; {differs[0]}") from None
+
     def end(self) -> None:
         """Make sure that nothing of it is left."""
         while self._clients:
@@ -163,8 +196,13 @@ def running_service(
     environment: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     before: Callable[[], None] | None = None,
+    program: Sequence[str] = PROGRAM,
+    damages: str = "",
 ) -> Iterator[Service]:
-    """Run the service over a database, on a port of its own; its log goes into the folder."""
+    """Run the service over a database, on a port of its own; its log goes into the folder.
+
+    `damages` says why what it has heard and told is not to be asserted at the end.
+    """
     log = folder / f"service-{os.urandom(3).hex()}.log"
     service = Service(
         database,
@@ -173,12 +211,24 @@ def running_service(
         environment=environment,
         options=options,
         before=before,
+        program=program,
+        damages=damages,
     )
     try:
         service.start()
         yield service
+        service.conserved()
     finally:
         service.end()
+
+
+@pytest.fixture(autouse=True)
+def services_add_up(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A service that outlives a test says what its log adds up to; others did at their end."""
+    yield
+    for given in request.node.funcargs.values():
+        if isinstance(given, Service) and not given.died:
+            given.conserved()
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ def _file() -> click.Path:
     help="What the columns of an export mean, where its connector does not know.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), help="How the report is written.")
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option(
     "--output", type=_file(), metavar="FILE", help="Where to; its ending tells the format."
 )

@@ -22,6 +22,7 @@ from api.pages.filling import values
 from api.pages.plan import Plan, plan
 from api.pages.render import page, page_at
 from api.pages.session import Form, Session, acting, saying, see_other, signed_in
+from api.pages.ways import routes_of
 from api.problems import NotFound, status_of
 from lifecycle.asks import Answer as Settled
 from lifecycle.asks import Ask, Request, streams_of
@@ -140,7 +141,7 @@ def _decided(keeper: Keeper, ask: Ask, lifecycle: Lifecycle) -> Plan:
     journal = keeper.journal
     memory = Memory(journal.recorder, journal.mapper)
     memory.recall(streams_of(ask, lifecycle))
-    return plan(ask, memory, lifecycle, journal.clock())
+    return plan(ask, memory, lifecycle, journal.clock(), routes_of(keeper, lifecycle))
 
 
 async def _do(turn: Turn, ask: Ask) -> Answer:
@@ -173,10 +174,10 @@ def _done(turn: Turn, answer: Settled) -> Answer:
     """Back to the case, at the line that tells what was done."""
     base = address_of(turn.case)
     if answer.entry is None:  # sent twice, or somebody else was quicker
-        return see_other(base, saying(turn.visit, "That is done."))
+        return see_other(base, saying(turn.keeper, turn.visit, "That is done."))
     position = answer.entry.position
     said = sentence(answer.entry.event, turn.lifecycle)
-    return see_other(f"{base}?line={position}#e-{position}", saying(turn.visit, said))
+    return see_other(f"{base}?line={position}#e-{position}", saying(turn.keeper, turn.visit, said))
 
 
 def _form(turn: Turn, *, filled: bool = True, refusal: Refusal | None = None) -> Answer:

@@ -12,6 +12,7 @@ from api.problems import (
     MalformedRequest,
     MethodNotAllowed,
     NotFound,
+    TooManyRequests,
     UnsupportedMediaType,
 )
 from lifecycle.refusals import (
@@ -335,6 +336,13 @@ GROUPS: Final[Sequence[Group]] = (
                     "Repeat it with the same Idempotency-Key; the repeat gives the truth.",
                     "If it lasts, the operator looks at /health/ready.",
                 ],
+            ),
+            TooManyRequests: Advice(
+                means="Too many keys that are none came from one address.",
+                happens=["Somebody tries keys at the sign-in page, or mistypes one many times."],
+                do=["Wait as long as Retry-After says; requests with a key are not held up."],
+                detail="Too many wrong keys came from your address. Try again in 5 minutes.",
+                facts={"retry_after": 300},
             ),
             Overloaded: Advice(
                 means="More is waiting to be decided than this service takes on at once.",

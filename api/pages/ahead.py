@@ -1,10 +1,13 @@
 """What comes next: what may be done now, and what has to happen for the case to go on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
+from api.pages.telling import LOST, Telling
 from lifecycle.case import Case
+from lifecycle.mirror import Mirror
 from lifecycle.model import Lifecycle
 from lifecycle.moves import OpenTransition
 from projections.why import once
@@ -14,6 +17,8 @@ from projections.wording import (
     label,
     noun,
     phrase,
+    quote,
+    spaced,
     state_titles,
     tool_title,
 )
@@ -30,6 +35,8 @@ class Way(Struct, frozen=True):
     blocked: str | None
     """What has to be so before, in plain words."""
     auto: bool
+    is_final: bool
+    """Whether no way leads on from there."""
 
 
 class Awaited(Struct, frozen=True):
@@ -40,6 +47,74 @@ class Awaited(Struct, frozen=True):
     """What they do: `to schedule the job`."""
     then: str
     """What follows by itself; empty where nothing does."""
+    tools: tuple[str, ...] = ()
+    """Those who have to do it."""
+
+
+class Unsettled(Struct, frozen=True):
+    """A tool that shows something else than is true, and who puts that right."""
+
+    tool: str
+    title: str
+    differs: tuple[str, ...]
+    """In what: `shows “Void” as stage`."""
+    who: str
+    """Who answers for it; empty where nobody is named."""
+
+
+class Unheard(Struct, frozen=True):
+    """A tool that was not told what it needs to know."""
+
+    tool: str
+    title: str
+    telling: Telling
+
+
+def unsettled(
+    mirrors: Mapping[str, Mirror],
+    lifecycle: Lifecycle,
+    now: datetime,
+) -> Iterator[Unsettled]:
+    """Tell of each tool that differs, and whose it is to settle."""
+    for tool, mirror in mirrors.items():
+        names = [name for name, one in mirror.drifts.items() if one.stands(now)]
+        if names:
+            named = lifecycle.vocabulary.named
+            told = tuple(
+                f"shows “{quote(mirror.drifts[one].reported)}” as {spaced(one)}"
+                if (tool, one) in named
+                else f"has another {label(one, lifecycle)}"
+                for one in names
+            )
+            title = tool_title(tool, lifecycle)
+            yield Unsettled(tool, title, told, steward_of(tool, lifecycle))
+
+
+def untold(
+    ahead: Sequence[Awaited],
+    mirrors: Mapping[str, Mirror],
+    lifecycle: Lifecycle,
+    tellings: Mapping[str, Telling],
+) -> Iterator[Unheard]:
+    """Tell which tools are waited for and do not know it yet, and why they do not."""
+    for tool in dict.fromkeys(tool for one in ahead for tool in one.tools):
+        mirror = mirrors.get(tool)
+        stuck = [
+            known
+            for one in (mirror.due if mirror else ())
+            if (known := tellings.get(one)) and known.is_stuck
+        ]
+        if stuck:
+            yield Unheard(tool, tool_title(tool, lifecycle), stuck[-1])
+        elif mirror and mirror.given_up:
+            yield Unheard(tool, tool_title(tool, lifecycle), LOST)
+
+
+def steward_of(tool: str, lifecycle: Lifecycle) -> str:
+    """Who answers for the connection to a tool: for telling it, for hearing it, for all of them."""
+    flows = sorted(lifecycle.declaration.flows, key=lambda one: one.direction != "out")
+    named = (one.steward for one in flows if one.tool == tool and one.steward)
+    return next(named, lifecycle.declaration.steward or "")
 
 
 def awaited(case: Case, ways: Sequence[OpenTransition], lifecycle: Lifecycle) -> Iterator[Awaited]:
@@ -69,24 +144,23 @@ def _what_for(case: Case, way: OpenTransition, lifecycle: Lifecycle) -> Awaited:
     to = state_titles((way.to,), lifecycle)
     makers = any_of([tool_title(tool, lifecycle) for tool in way.by]) if way.by else "staff"
     if not way.blocked:
-        return Awaited(makers, f"to {made}", "")
+        return Awaited(makers, f"to {made}", "", way.by)
     active = lifecycle.chart.active(case.states).ids
     lacking = _lacking(case, way, lifecycle)
-    owners = dict.fromkeys(
-        tool_title(owner, lifecycle)
-        for name in lacking
-        if (owner := lifecycle.ownership.field_owner(name, active))
+    owning = dict.fromkeys(
+        owner for name in lacking if (owner := lifecycle.ownership.field_owner(name, active))
     )
+    owners = [tool_title(owner, lifecycle) for owner in owning]
     facts = all_of([f"the {label(name, lifecycle)}" for name in lacking])
     if not lacking or not owners:
-        return Awaited(makers, f"to {made}, once {once(case, way, lifecycle, ())}", "")
+        return Awaited(makers, f"to {made}, once {once(case, way, lifecycle, ())}", "", way.by)
     if _is_auto(way.name, case, lifecycle):
         then = f"It then goes on to {to} by itself."
     elif tuple(owners) == (makers,):
-        return Awaited(makers, f"to {made}, and to say {facts}", "")
+        return Awaited(makers, f"to {made}, and to say {facts}", "", way.by)
     else:
         then = f"Then {makers} can {made}."
-    return Awaited(all_of(owners), f"to say {facts}", then)
+    return Awaited(all_of(owners), f"to say {facts}", then, tuple(owning))
 
 
 def _lacking(case: Case, way: OpenTransition, lifecycle: Lifecycle) -> list[str]:
@@ -130,4 +204,5 @@ def _way(case: Case, way: OpenTransition, lifecycle: Lifecycle) -> Way:
         by=any_of([tool_title(tool, lifecycle) for tool in way.by]) if way.by else "staff",
         blocked=once(case, way, lifecycle, ()) if way.blocked else None,
         auto=_is_auto(way.name, case, lifecycle),
+        is_final=lifecycle.chart.places[way.to].state.final,
     )

@@ -133,7 +133,7 @@ def _releasing(lifecycle: Lifecycle, form: Form) -> Blank:
     )
     return Blank(
         "release",
-        f"Release {ref}",
+        f"Take away the record {ref}",
         says,
         fixed=(("tool", tool), ("kind", kind), ("ref", ref)),
     )

@@ -4,23 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, Literal, cast
 
 from api.door import Keeper
-from api.notices import let_run
 from api.pages.columns import capital
 from api.pages.worklists import (
     Act,
     Asked,
     Desk,
     Line,
+    Part,
     Turn,
 )
-from lifecycle import telling
-from lifecycle.journal import Outcome, Record
+from lifecycle.asks import Ask
+from lifecycle.journal import Outcome
 from lifecycle.memory import Memory
 from lifecycle.mirror import Mirror
 from lifecycle.model import Lifecycle
+from lifecycle.notices import Tell
 from lifecycle.refusals import Refusal
-from projections import notices
-from projections.notices import OnList, Wanted
+from projections.notices import Notices, OnList
+from projections.records import Wanted
 from projections.routes import Route, routes
 from projections.wording import spaced, tool_title
 
@@ -39,6 +40,38 @@ class NoticeDesk(Desk[OnList]):
     title: ClassVar[str] = "Notices"
     noun: ClassVar[str] = "notice"
     groups: ClassVar[tuple[str, ...]] = ("state", "tool", "collection", "id", "why", "ended")
+    lead: ClassVar[str] = (
+        "What the tools are to be told when a case changes, each in its own words, and whether it"
+        " reached them."
+    )
+    by: ClassVar[str] = "state"
+    first: ClassVar[str] = "given-up"
+    parts: ClassVar[Mapping[str, Part]] = {
+        "given-up": Part(
+            "Given up",
+            "Nothing was given up",
+            "Everything that was due was told, or is still being tried. What a tool does not take"
+            " for three days stands here until somebody has it tried again.",
+        ),
+        "by-hand": Part(
+            "To carry by hand",
+            "Nothing is to be carried",
+            "What a tool is to be told stands here where a person carries it (a flow with"
+            " `how: manual`), until it is ticked off.",
+        ),
+        "waiting": Part(
+            "Still to be told",
+            "Nothing is on its way",
+            "Every tool has been told what it is to know. A notice stands here from the moment a"
+            " case changes until the tool takes it.",
+        ),
+        "delivered": Part("Delivered", "Nothing was delivered yet", "What tools took stands here."),
+        "superseded": Part(
+            "Not needed any more",
+            "Nothing was overtaken",
+            "A notice stands here when a newer one took its place before it was delivered.",
+        ),
+    }
     acts: ClassVar[Mapping[str, Act]] = {
         "recover": Act(
             "Tell it now",
@@ -58,14 +91,14 @@ class NoticeDesk(Desk[OnList]):
         """Read the next notices in a state, to a tool."""
         state = asked.get("state", "given-up")
         wanted = Wanted(
-            state="waiting" if state == "by-hand" else state,
+            sort="waiting" if state == "by-hand" else state,
             tool=asked.get("tool", ""),
             why=asked.get("why", ""),
             collection=asked.get("collection", ""),
             case_id=asked.get("id", ""),
         )
         with keeper.store.reading() as session:
-            return notices.page(session, wanted, most, before=before)
+            return Notices.page(session, wanted, most, before=before)
 
     def fits(self, keeper: Keeper, record: OnList, asked: Asked) -> bool:
         """Tell whether it is carried as asked, and ended as asked."""
@@ -77,7 +110,7 @@ class NoticeDesk(Desk[OnList]):
     def named(self, keeper: Keeper, record_id: str) -> Sequence[OnList]:
         """Find a notice by its id."""
         with keeper.store.reading() as session:
-            return notices.named(session, [record_id]) if record_id.isprintable() else ()
+            return Notices.named(session, [record_id])
 
     def planned(self, turn: Turn, record: OnList, memory: Memory) -> Line:
         """Tell what would become of it."""
@@ -102,21 +135,23 @@ class NoticeDesk(Desk[OnList]):
             return _line(record, lifecycle, "will", says)
         return _line(record, lifecycle, "will", "It is sent at once.")
 
-    def ask(self, turn: Turn, record: OnList) -> Record:
+    def ask(self, turn: Turn, record: OnList) -> Ask:
         """Have it told, or ticked off."""
-        asker, case = turn.session.asker, f"{record.collection}/{record.case_id}"
-        if turn.how == "deliver":
-            return Record(record.stream, telling.ticked_off(record.id, case, record.tool, asker))
-        let_run(turn.keeper, record.tool, asker, turn.reason)
-        told = telling.recovered(record.id, case, record.tool, asker, turn.reason)
-        return Record(record.stream, told)
+        what = Tell(
+            tool=record.tool,
+            how="by-hand" if turn.how == "deliver" else "again",
+            notice=record.id,
+            reason=turn.reason or None,
+        )
+        asker = turn.session.asker
+        return Ask(asker=asker, collection=record.collection, id=record.case_id, what=what)
 
     def became(self, turn: Turn, record: OnList, outcome: Outcome, memory: Memory) -> Line:
         """Tell whether it waits, or has ended."""
         lifecycle = turn.keeper.catalogue.lifecycles.get(record.collection)
         if isinstance(outcome, Refusal):
             return _line(record, lifecycle, "no", f"{capital(outcome.detail)}.")
-        if outcome is not None:
+        if isinstance(outcome, BaseException):
             return _line(record, lifecycle, "no", "This is our fault; the service's log says more.")
         mirror = memory[record.stream].state
         due = mirror.due if isinstance(mirror, Mirror) else {}

@@ -20,7 +20,9 @@ from api.pages.drawing import drawn
 from api.pages.render import page, page_at
 from api.pages.session import signed_in
 from api.pages.sheet import sheet
+from api.pages.shown import mirrors
 from api.pages.steps import KINDS, LOOKS, Step, Wish
+from api.pages.telling import Ways
 from api.pages.trail import erases, moments
 from api.problems import MalformedRequest
 from lifecycle.asks import Ask, Look
@@ -93,9 +95,8 @@ async def show(keeper: Keeper, visit: Visit) -> Answer:
         "then": then,
         "may_act": session.may_act and then.moment is None,
     }
-    now = keeper.journal.clock()
     if part not in {"history", "lines"}:
-        context |= await asyncio.to_thread(_laid_out, case, entries, lifecycle, then, now)
+        context |= await asyncio.to_thread(_laid_out, keeper, case, entries, then)
     if part != "then":
         context |= await asyncio.to_thread(_told, case, entries, lifecycle, wish)
     template = PARTS.get(part, "case.html")
@@ -109,15 +110,15 @@ async def case_named(keeper: Keeper, visit: Visit, asker: Asker) -> Case:
     return (await keeper.journal.answer(look)).case
 
 
-def _laid_out(
-    case: Case, entries: Sequence[Entry], lifecycle: Lifecycle, then: Then, now: datetime
-) -> dict[str, Any]:
+def _laid_out(keeper: Keeper, case: Case, entries: Sequence[Entry], then: Then) -> dict[str, Any]:
     """What stands above the history: the case at the moment that is looked at."""
-    seen = entries
+    lifecycle, now, seen = lifecycle_of(keeper, case), keeper.journal.clock(), entries
     if then.moment is not None:
         seen = [entry for entry in entries if then.shows(entry)]
         case, now = _as_it_was(case, entries, seen, then), then.moment
-    laid = sheet(case, seen, lifecycle, now)
+    # How it stands with telling is known of now alone.
+    tellings = Ways(keeper).of_case(case.collection, mirrors(seen)) if not then.moment else {}
+    laid = sheet(case, seen, lifecycle, now, tellings)
     return {
         "sheet": laid,
         "picture": drawn(lifecycle.declaration, current=case.states, path=laid.path),

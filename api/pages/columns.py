@@ -54,6 +54,8 @@ class Row(Struct, frozen=True):
     states: Sequence[StateShown]
     since: datetime
     late: Overdue | None
+    differs: bool
+    """Some tool shows it otherwise than it is."""
     acts: Sequence[str]
     """Who may move it on from here."""
     cells: Sequence[Cell]
@@ -72,7 +74,7 @@ def columns(lifecycle: Lifecycle) -> tuple[Column, ...]:
     )
 
 
-def row(case: Case, lifecycle: Lifecycle, now: datetime) -> Row:
+def row(case: Case, lifecycle: Lifecycle, now: datetime, *, differs: bool = False) -> Row:
     """A case as its list shows it."""
     view = case_view(case, lifecycle, now)
     return Row(
@@ -80,6 +82,7 @@ def row(case: Case, lifecycle: Lifecycle, now: datetime) -> Row:
         states(case.states, lifecycle),
         case.since,
         view.overdue,
+        differs,
         acts(view, lifecycle),
         [_cell(column, case.fields) for column in columns(lifecycle)],
     )

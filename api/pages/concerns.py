@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from api.door import Keeper
 from api.pages import notices
+from api.pages.telling import untold
+from projections import drift
 from projections.records import counts
 from projections.store import Session
 
@@ -22,8 +24,8 @@ class Concerns(Struct, frozen=True):
     """Claims of owners that came too early."""
     parked: int | None = None
     """Messages that nobody could place."""
-    failing: int | None = None
-    """Tools that take nothing of what they are told."""
+    untold: int | None = None
+    """Tools that are not being told: they take nothing, or have no address and are due."""
     given_up: int | None = None
     """Notices that were given up."""
     by_hand: int | None = None
@@ -36,12 +38,12 @@ def concerns(keeper: Keeper, session: Session) -> Concerns:
     for (_, outcome), number in counts(session, "messages").items():
         messages[outcome] += number
     told = notices.counts(keeper, session)
-    differences = counts(session, "drift")
+    differences = drift.counts(session, keeper.journal.clock())
     return Concerns(
         drift=sum(number for (_, sort), number in differences.items() if sort == "standing"),
         waiting=messages["early"],
         parked=messages["parked"],
-        failing=len(notices.failing(keeper)),
+        untold=len({one.tool for one in untold(keeper, session)}),
         given_up=told["given-up"],
         by_hand=told["by-hand"],
     )

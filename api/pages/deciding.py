@@ -16,27 +16,28 @@ from api.pages.worklists import (
     Asked,
     Desk,
     Line,
+    Part,
     Turn,
 )
 from lifecycle import fields
 from lifecycle.asks import Ask, Taken, streams_of
 from lifecycle.events import CaseEvent
-from lifecycle.hearing import DECIDED_AGAIN
 from lifecycle.journal import Outcome
 from lifecycle.memory import Memory
 from lifecycle.messages import Retry
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import Refusal
+from lifecycle.rehearing import DECIDED_AGAIN
 from lifecycle.reports import OUTCOMES
 from lifecycle.settling import settle
-from projections import messages
-from projections.messages import OnList, Wanted
+from projections.messages import Messages, OnList
+from projections.records import Wanted
 from projections.sentences import sentence
-from projections.wording import noun, plain, spaced, state_titles, tool_title
+from projections.wording import noun, plain, quote, spaced, state_titles, tool_title
 
 BECAME: Final = {
     "duplicate": "heard before",
-    "parked": "parked",
+    "parked": "not placed",
     "ignored": "ignored",
     "stale": "older than what it said last",
     "agrees": "agrees with what is true",
@@ -48,6 +49,14 @@ BECAME: Final = {
 """Outcome → what became of it, in a few words."""
 
 
+ALL: Final = Part(
+    "Everything heard",
+    "Nothing of this kind was heard",
+    "Tools report over HTTP or by their webhooks; what they said stands here with what became of"
+    " it.",
+)
+
+
 class MessageDesk(Desk[OnList]):
     """Messages."""
 
@@ -57,6 +66,27 @@ class MessageDesk(Desk[OnList]):
     groups: ClassVar[tuple[str, ...]] = (
         *("outcome", "tool", "collection", "why", "status_field", "word"),
     )
+    lead: ClassVar[str] = (
+        "What the tools said, and what became of it. What nobody could place waits here until"
+        " somebody says where it belongs; nothing that was heard is lost."
+    )
+    by: ClassVar[str] = "outcome"
+    first: ClassVar[str] = "parked"
+    parts: ClassVar[Mapping[str, Part]] = {
+        "parked": Part(
+            "Not placed",
+            "Everything was placed",
+            "Everything that was heard could be placed. A message waits here when it is about a"
+            " record that no case is linked to, or says a word that the definition does not know.",
+        ),
+        "early": Part(
+            "Came too early",
+            "Nothing waits for its turn",
+            "A tool's word waits here when its case has not come that far yet; it counts by itself"
+            " as soon as it fits.",
+        ),
+        "": ALL,
+    }
     acts: ClassVar[Mapping[str, Act]] = {
         "retry": Act(
             "Decide again",
@@ -69,13 +99,13 @@ class MessageDesk(Desk[OnList]):
     def page(self, keeper: Keeper, asked: Asked, before: int | None, most: int) -> Sequence[OnList]:
         """Read the next messages of an outcome, from a tool, for a reason."""
         wanted = Wanted(
-            outcome=paging.one_of("outcome", {k: v for k, v in asked.items() if v}, OUTCOMES),
+            sort=paging.one_of("outcome", {k: v for k, v in asked.items() if v}, OUTCOMES),
             tool=asked.get("tool", ""),
             why=asked.get("why", ""),
             collection=asked.get("collection", ""),
         )
         with keeper.store.reading() as session:
-            return messages.page(session, wanted, most, before=before)
+            return Messages.page(session, wanted, most, before=before)
 
     def fits(self, keeper: Keeper, record: OnList, asked: Asked) -> bool:
         """Tell whether it is about the status field, and says the word, that are asked for."""
@@ -89,7 +119,7 @@ class MessageDesk(Desk[OnList]):
     def named(self, keeper: Keeper, record_id: str) -> Sequence[OnList]:
         """Find a message by its id."""
         with keeper.store.reading() as session:
-            return messages.named(session, [record_id]) if record_id.isprintable() else ()
+            return Messages.named(session, [record_id])
 
     def planned(self, turn: Turn, record: OnList, memory: Memory) -> Line:
         """Tell what it would be taken for by now, and what that would cause."""
@@ -166,11 +196,16 @@ def in_short(record: OnList, lifecycle: Lifecycle | None) -> str:
     """What a tool said, in a few words."""
     about = f" of its {spaced(record.kind) or 'record'} {record.ref}" if record.ref else ""
     if record.word:
-        what = f"“{record.word}”"
+        what = word_of(record)
         what += f" as {spaced(record.status_field)}" if record.status_field else ""
     else:
         what = spaced(record.fields.replace(" ", ", ")) or "nothing"
     return f"{tool_title(record.tool, lifecycle)} said {what}{about}"
+
+
+def word_of(record: OnList) -> str:
+    """Its word, in quotes and short; of one that could not be read, that it is there."""
+    return f"“{quote(record.word)}”" if record.word else "a word that cannot be read"
 
 
 def _lacks(record: OnList) -> str:
@@ -178,7 +213,7 @@ def _lacks(record: OnList) -> str:
         "unknown-reference": "no case has this reference yet",
         "no-reference": "it names no record",
         "unknown-word": "the definition still does not know the word",
-        "unknown-field": "the definition still does not know the status field",
+        "unknown-field": "the definition still does not know what it speaks of",
         "not-fetched": "its record has not been had yet",
     }.get(record.why, record.why.replace("-", " ") or "nothing has changed")
 

@@ -6,27 +6,15 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
-from api import asking, paging
+from api import asking
 from api.door import Answer, Keeper, Visit
+from api.pages.ahead import steward_of
+from api.pages.causes import ENTRIES, Contents, Doable, Entry, Group, doable, grouped, shelf, wished
 from api.pages.columns import capital, columns
-from api.pages.render import Link, page, page_at
-from api.pages.session import signed_in
+from api.pages.render import Link, page_at
 from api.pages.settling import DESK, correction, on_day, stands_for
-from api.pages.worklists import (
-    ENTRIES,
-    ROWS,
-    Asked,
-    Doable,
-    Entry,
-    Found,
-    Group,
-    Tab,
-    doable,
-    find,
-    grouped,
-    show_plan,
-    take,
-)
+from api.pages.telling import Telling, Ways
+from api.pages.worklists import ROWS, Asked, Found, find, show_plan, take
 from lifecycle.case import Case
 from lifecycle.drift import FIGHT
 from lifecycle.events import DriftFound, Value
@@ -34,8 +22,9 @@ from lifecycle.memory import Memory
 from lifecycle.mirror import Mirror
 from lifecycle.model import Lifecycle
 from lifecycle.streams import message_id
-from projections import board, records
-from projections.drift import ALWAYS, STATES, OnList
+from projections import board
+from projections import drift as differences
+from projections.drift import ALWAYS, OnList
 from projections.wording import (
     kind_of,
     label,
@@ -46,7 +35,6 @@ from projections.wording import (
     write,
 )
 
-TABS: Final = {"open": "To settle", "dismissed": "Dismissed", "resolved": "Settled"}
 COUNTED_AS: Final = {"open": "standing", "dismissed": "dismissed", "resolved": "resolved"}
 ENDS: Final = {
     "agrees": "the tool came to say what is true",
@@ -60,59 +48,16 @@ ENDS: Final = {
 
 async def show(keeper: Keeper, visit: Visit) -> Answer:
     """Everything that differs, by its cause."""
-    session = await signed_in(keeper, visit)
-    query = visit.query(*DESK.groups, "cursor")
-    part = paging.paged(query, of="page drift")
-    query.pop("cursor", None)
-    state = paging.one_of("state", query, STATES, "open")
-    paging.tool_asked(query, session.asker, keeper)
-    found, cases, counts, position = await asyncio.to_thread(_read, keeper, query, part.before)
-    said = await _said(keeper, found.records)
-    due = await asyncio.to_thread(_due, keeper, found.records) if state == "open" else frozenset()
-    shows = _Shows(keeper, cases, said, due, acts=session.may_act and state != "resolved")
-    following = part.next(found.more) if found.more is not None else ""
-    context = {
-        "desk": DESK,
-        "lead": "Where a tool shows something else than what is true.",
-        "tabs": [
-            Tab(
-                f"/drift?state={one}" if one != "open" else "/drift",
-                title,
-                counts[one],
-                one == state,
-            )
-            for one, title in TABS.items()
-        ],
-        "groups": list(shows.groups(found.records, query)),
-        "filtered": query.keys() - {"state"},
-        "everything": "/drift" if state == "open" else f"/drift?state={state}",
-        "empty": _EMPTY[state],
-        "next": f"/drift?{urlencode({**query, 'cursor': following})}" if following else "",
-        "first": f"/drift?{urlencode(query)}" if part.before is not None else "",
-    }
-    return page(keeper, visit, "worklist.html", context, session=session, position=position)
-
-
-_EMPTY: Final = {
-    "open": (
-        "Nothing differs",
-        (
-            "Every tool that has spoken shows what is true, as far as is known. A difference"
-            " appears here as soon as a tool reports something that is not so."
-        ),
-    ),
-    "dismissed": (
-        "Nothing is dismissed",
-        (
-            "What staff let be for a while stands here until its day comes, or the tool says"
-            " something else."
-        ),
-    ),
-    "resolved": (
-        "Nothing was settled yet",
-        "Differences that have ended stand here, with how they ended and by whom.",
-    ),
-}
+    wish = await wished(DESK, keeper, visit)
+    found, cases, counts, position = await asyncio.to_thread(
+        _read, keeper, wish.asked, wish.paged.before
+    )
+    said, is_open = await _said(keeper, found.records), wish.part == "open"
+    due = await asyncio.to_thread(_due, keeper, found.records) if is_open else {}
+    acts = wish.session.may_act and wish.part != "resolved"
+    shows = _Shows(keeper, cases, said, due, acts=acts)
+    groups = list(shows.groups(found.records, wish.asked))
+    return shelf(DESK, keeper, visit, wish, Contents(groups, counts, found.more, position))
 
 
 def _read(
@@ -121,7 +66,7 @@ def _read(
     found = find(DESK, keeper, query, ROWS, before)
     with keeper.store.reading() as session:
         position = asking.followed(session)
-        counted = records.counts(session, "drift")
+        counted = differences.counts(session, keeper.journal.clock())
         cases = board.cases_named(session, [(one.collection, one.case_id) for one in found.records])
     counts = {
         state: sum(number for (_, sort), number in counted.items() if sort == name)
@@ -130,18 +75,20 @@ def _read(
     return found, cases, counts, position
 
 
-def _due(keeper: Keeper, rows: Sequence[OnList]) -> frozenset[str]:
-    """The differences of which the tool is about to be told already, by their ids."""
+def _due(keeper: Keeper, rows: Sequence[OnList]) -> dict[str, Telling]:
+    """Those differences of which the tool is to be told already → how it stands with that."""
     memory = Memory(keeper.journal.recorder, keeper.journal.mapper)
     memory.recall({row.stream for row in rows})
-    mirrors = {row.id: memory.peek(row.stream) for row in rows}
-    return frozenset(
-        row.id
-        for row in rows
-        if (known := mirrors[row.id])
-        and isinstance(known.state, Mirror)
-        and any(row.is_word and one.status_field == row.field for one in known.state.due.values())
-    )
+    ways, found = Ways(keeper), dict[str, Telling]()
+    for row in rows:
+        known = memory.peek(row.stream)
+        if not (row.is_word and known and isinstance(known.state, Mirror)):
+            continue
+        due = known.state.due.items()
+        if mine := [notice for notice, one in due if one.status_field == row.field]:
+            tellings = ways.of_case(row.collection, {row.tool: known.state})
+            found[row.id] = tellings[mine[-1]]
+    return found
 
 
 async def _said(keeper: Keeper, rows: Sequence[OnList]) -> dict[str, Value]:
@@ -163,7 +110,7 @@ class _Shows:
         keeper: Keeper,
         cases: Mapping[tuple[str, str], Case],
         said: Mapping[str, Value],
-        due: frozenset[str],
+        due: Mapping[str, Telling],
         *,
         acts: bool,
     ) -> None:
@@ -180,12 +127,12 @@ class _Shows:
             first = members[0]
             lifecycle = self._keeper.catalogue.lifecycles.get(first.collection)
             shown = members[:ENTRIES] if whole else members
-            due = all(row.id in self._due for row in members)
+            is_due = all(row.id in self._due for row in members)
             group = {**key, "state": asked.get("state", "open")}
-            acts = self._ways(group, first, len(members), is_due=due)
+            acts = self._ways(group, first, len(members), is_due=is_due)
             yield Group(
                 title=_title(first, lifecycle),
-                says=_why(first, lifecycle),
+                says=[*_why(first, lifecycle), *_whose(first, lifecycle)],
                 count=len(members),
                 entries=[self._entry(row, lifecycle) for row in shown],
                 acts=acts if len(members) > 1 else (),
@@ -200,10 +147,13 @@ class _Shows:
         told = row.tool in lifecycle.told
         ways = [doable(DESK, "tell", asked, f"Tell{many} again…", main=row.why != FIGHT)]
         if is_due:  # what mends it stands on another list
-            part = "by-hand" if is_by_hand(row.tool, lifecycle) else "waiting"
-            where = {"state": part, "tool": row.tool, "collection": row.collection}
+            where = {
+                "state": self._due[row.id].part,
+                "tool": row.tool,
+                "collection": row.collection,
+            }
             where |= {"id": row.case_id} if number == 1 else {}
-            title = "See its notice" if number == 1 else "See their notices"
+            title = "Why it was not told" if number == 1 else "Why they were not told"
             ways = [Doable(f"/notices?{urlencode(where)}", title, is_main=True)]
         more = [
             doable(DESK, "accept", asked, f"Accept{many}…", main=not told),
@@ -222,7 +172,9 @@ class _Shows:
             title=known_by(case, lifecycle),
             states=[state_titles(case.states, lifecycle)] if case else [],
             says=" ".join(self._about(row, case, lifecycle)),
-            at=asking.short(row.ended_at if row.state(self._now) == "resolved" else row.found_at),
+            at=asking.short(
+                row.ended_at if row.state(self._now) == "resolved" else row.recorded_at
+            ),
             acts=acts,
             more=Link(f"/messages/{message_id(row.message)}", "message") if row.message else None,
         )
@@ -233,8 +185,8 @@ class _Shows:
             theirs = self._said.get(row.id)
             yield f"says {_written(theirs, kind)}; {_written(ours, kind)} is right."
         if row.id in self._due:
-            by_hand = lifecycle is not None and is_by_hand(row.tool, lifecycle)
-            yield f"The right word is to be {'carried by hand' if by_hand else 'told'} already."
+            telling = self._due[row.id]
+            yield f"{capital(telling.says)}{f': {telling.ends}' if telling.ends else ''}."
         match row.state(self._now):
             case "dismissed":
                 until = row.silent_until
@@ -256,12 +208,6 @@ def known_by(case: Case | None, lifecycle: Lifecycle | None) -> str:
         return ""
     value = next((case.fields.get(one.field) for one in columns(lifecycle)[:1]), None)
     return value if isinstance(value, str) else ""
-
-
-def is_by_hand(tool: str, lifecycle: Lifecycle) -> bool:
-    """Whether a person carries what this tool is told."""
-    flows = lifecycle.declaration.flows
-    return any(one.tool == tool and one.direction == "out" and one.how == "manual" for one in flows)
 
 
 def _cause(row: OnList) -> Asked:
@@ -304,6 +250,15 @@ def _why(row: OnList, lifecycle: Lifecycle | None) -> list[str]:
     if lifecycle and row.tool not in lifecycle.told:
         says.append(f"Nobody tells {tool} anything: put it right there by hand, or accept it.")
     return says
+
+
+def _whose(row: OnList, lifecycle: Lifecycle | None) -> Iterator[str]:
+    """Say who is to settle it."""
+    if lifecycle is None or not row.standing:
+        return
+    who = steward_of(row.tool, lifecycle)
+    answers = f"{who}, who answers for" if who else "staff; nobody is named to answer for"
+    yield f"To be settled by {answers} the connection to {tool_title(row.tool, lifecycle)}."
 
 
 def _owners(row: OnList, lifecycle: Lifecycle) -> list[str]:

@@ -39,7 +39,7 @@ KINDS: Final = {
 def titles(shown: Sequence[Column]) -> list[str]:
     """The head of the list, in the order of the page."""
     known_by, *others = [one.title for one in shown] or [""]
-    return ["Case", known_by, "State", "Since", "Overdue since", "Next by", *others]
+    return ["Case", known_by, "State", "Since", "Overdue since", "Differs", "Next by", *others]
 
 
 def cells(row: Row) -> list[str | Decimal]:
@@ -51,6 +51,7 @@ def cells(row: Row) -> list[str | Decimal]:
         " + ".join(state.title for state in row.states),
         stamp(row.since),
         row.late.due if row.late else "",
+        "yes" if row.differs else "",
         ", ".join(row.acts),
         *others,
     ]

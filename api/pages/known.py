@@ -1,6 +1,8 @@
 """What is known of a case: each fact with whose it is and who said it; what tools call it."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
 
@@ -20,6 +22,9 @@ from lifecycle.mirror import Mirror
 from lifecycle.model import Lifecycle
 from projections.timeline import stamp
 from projections.wording import label, spaced, tool_title, write
+
+CRUCIAL_MAX: Final = 8
+"""Facts that a glance beside the state can take in."""
 
 
 class Source(Struct, frozen=True):
@@ -109,6 +114,25 @@ def _source(entry: Entry, lifecycle: Lifecycle) -> Source:
     assert isinstance(event, CaseEvent), (entry.stream, event.TOPIC)
     who = tool_title(event.by.tool, lifecycle) if event.by.tool else event.by.name
     return Source(who, stamp(event.time), entry.position, event.override)
+
+
+def name_of(case: Case, lifecycle: Lifecycle) -> str:
+    """Say whom the case is about: the first text that is called a name."""
+    for name, field in lifecycle.fields.items():
+        value = case.fields.get(name)
+        if field.type == "text" and "name" in name.split("_") and isinstance(value, str):
+            return "" if value == ERASED and name in case.personal else value
+    return ""
+
+
+@lru_cache(maxsize=64)
+def crucial_fields(lifecycle: Lifecycle) -> tuple[str, ...]:
+    """The fields that transitions ask for: by these cases go on, or do not."""
+    asked: dict[str, None] = {}
+    for index, row in enumerate(lifecycle.chart.rows):
+        guard = lifecycle.chart.guards.get(index)
+        asked |= dict.fromkeys((*(guard.fields if guard else ()), *row.requires))
+    return tuple(name for name in lifecycle.fields if name in asked)[:CRUCIAL_MAX]
 
 
 def links(case: Case, changes: Iterable[Entry], lifecycle: Lifecycle) -> Iterator[Link]:

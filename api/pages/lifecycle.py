@@ -1,6 +1,7 @@
 """The pages of the lifecycles: the picture, whose word counts, every tool's words, what changed."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import PurePath
@@ -121,6 +122,7 @@ async def show(keeper: Keeper, visit: Visit) -> Answer:
         "lifecycle": lifecycle,
         "declared": lifecycle.declaration,
         "picture": drawn(lifecycle.declaration),
+        "promised": promised,
         "noun": noun(lifecycle).removeprefix("the "),
         "rows": list(_rows(lifecycle)),
         "columns": list(_columns(lifecycle)),
@@ -271,6 +273,11 @@ def _connection(flow: Flow, lifecycle: Lifecycle) -> Connection:
         "by hand" if flow.how == "manual" else how,
         flow.steward or lifecycle.declaration.steward or "",
     )
+
+
+def promised(named: str) -> str:
+    """What a service level is about, in plain words: `timeToDetect` is `time to detect`."""
+    return spaced(re.sub("(?<=[a-z])(?=[A-Z])", "_", named).lower())
 
 
 def _unconnected(lifecycle: Lifecycle) -> list[str]:

@@ -5,7 +5,7 @@ What is asked stands in the address, so that a list can be sent to somebody.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
@@ -20,15 +20,22 @@ from api.pages.session import signed_in
 from api.problems import MalformedRequest, NotFound
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import UnknownTool
-from projections import board
-from projections.board import Key, Wanted
+from projections import board, finding
+from projections.finding import Key
+from projections.sieve import CasesWanted
 from projections.timeline import stamp
 from projections.wording import tool_title
 
 ROWS: Final = 50
 """Cases on one page."""
 EXPORT_PAGE: Final = 500
-FILTERS: Final = ("q", "state", "says", "changed", "overdue")
+FILTERS: Final = ("q", "state", "says", "changed", "overdue", "drift", "order")
+ORDERS: Final[Mapping[str, str]] = {
+    "": "Last opened first",
+    "unchanged": "Longest unchanged first",
+}
+"""In which order cases stand, unless they are asked for by their changes or deadlines."""
+AT_ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CHANGED: Final[Mapping[str, tuple[str, timedelta]]] = {
     "hour": ("in the last hour", timedelta(hours=1)),
     "day": ("in the last day", timedelta(days=1)),
@@ -99,6 +106,7 @@ async def show(keeper: Keeper, visit: Visit) -> Answer:
         "states": _states(lifecycle, shown.counts),
         "words": _words(lifecycle),
         "changed": [Choice(value, says) for value, (says, _) in CHANGED.items()],
+        "orders": _orders(asked),
         "next": f"{address}?{urlencode({**asked, 'cursor': following})}" if following else "",
         "first": _address(address, asked) if after else "",
         "files": [
@@ -113,21 +121,25 @@ async def show(keeper: Keeper, visit: Visit) -> Answer:
     return page(keeper, visit, "list.html", context, session=session, position=shown.position)
 
 
-def _read(keeper: Keeper, lifecycle: Lifecycle, wanted: Wanted | None, after: Key | None) -> Shown:
+def _read(
+    keeper: Keeper, lifecycle: Lifecycle, wanted: CasesWanted | None, after: Key | None
+) -> Shown:
     now, of = keeper.journal.clock(), lifecycle.collection
     with keeper.store.reading() as session:
         position = board.position(session)
-        found = board.page(session, wanted, after, ROWS) if wanted else None
+        found = finding.page(session, wanted, after, ROWS) if wanted else None
         counts = board.counts(session).get(of, {})
         stale = board.stale_ids(session, of, STALE_MAX)
-    rows = [row(one.case, lifecycle, now) for one in found.rows] if found else []
+        shown = found.rows if found else ()
+        differ = finding.differing_among(session, shown, now)
+    rows = [row(one.case, lifecycle, now, differs=one.case.id in differ) for one in shown]
     return Shown(rows, found.next if found else None, counts, stale, position)
 
 
 # --- what is asked ------------------------------------------------------------------------------
 
 
-def _wanted(asked: Mapping[str, str], lifecycle: Lifecycle, keeper: Keeper) -> Wanted:
+def _wanted(asked: Mapping[str, str], lifecycle: Lifecycle, keeper: Keeper) -> CasesWanted:
     query = _as_asked(asked)
     if since := _since(asked, keeper.journal.clock()):
         query["updated_since"] = stamp(since)
@@ -136,20 +148,32 @@ def _wanted(asked: Mapping[str, str], lifecycle: Lifecycle, keeper: Keeper) -> W
 
 def _as_asked(asked: Mapping[str, str]) -> dict[str, str]:
     """The same as the API's filters have it; what is counted from now is left in its own words."""
-    query = {name: asked[name] for name in ("q", "state", "overdue") if name in asked}
+    query = {name: asked[name] for name in ("q", "state", "overdue", "drift") if name in asked}
     if "says" in asked:
         query["tool"], _, query["word"] = asked["says"].partition(":")
     if "changed" in asked:
         query["updated_since"] = asked["changed"]
+    elif "order" in asked:
+        query["updated_since"] = asked["order"]
     return query
 
 
 def _since(asked: Mapping[str, str], now: datetime) -> datetime | None:
+    if asked.get("order", "") not in ORDERS:
+        raise MalformedRequest(f"order: one of {', '.join(filter(None, ORDERS))}")
     if "changed" not in asked:
-        return None
+        return AT_ANY_TIME if "order" in asked else None
     if asked["changed"] not in CHANGED:
         raise MalformedRequest(f"changed: one of {', '.join(CHANGED)}")
     return now - CHANGED[asked["changed"]][1]
+
+
+def _orders(asked: Mapping[str, str]) -> list[Choice]:
+    """In which order cases may stand: what is asked for by its deadlines or changes has its own."""
+    if "changed" in asked:
+        return [Choice("", "In the order of change")]
+    first = "Longest overdue first" if "overdue" in asked else ORDERS[""]
+    return [Choice(value, says if value else first) for value, says in ORDERS.items()]
 
 
 def _set(asked: Mapping[str, str], lifecycle: Lifecycle, address: str) -> list[Filter]:
@@ -160,6 +184,7 @@ def _set(asked: Mapping[str, str], lifecycle: Lifecycle, address: str) -> list[F
             _address(address, {other: asked[other] for other in asked if other != name}),
         )
         for name, value in asked.items()
+        if name != "order"
     ]
 
 
@@ -174,7 +199,7 @@ def _in_words(name: str, value: str, lifecycle: Lifecycle) -> str:
             return f"“{word}” in {tool_title(tool, lifecycle)}"
         case "changed":
             return f"changed {CHANGED[value][0] if value in CHANGED else value}"
-    return "overdue"
+    return "in drift" if name == "drift" else "overdue"
 
 
 def _address(address: str, asked: Mapping[str, str]) -> str:
@@ -183,9 +208,10 @@ def _address(address: str, asked: Mapping[str, str]) -> str:
 
 def _matching(asked: Mapping[str, str], shown: Shown) -> int | None:
     """How many cases there are in all, where that is known without counting them."""
-    if not asked:
+    filters = asked.keys() - {"order"}
+    if not filters:
         return shown.counts.get("", 0)
-    if asked.keys() == {"state"}:
+    if filters == {"state"}:
         return shown.counts.get(asked["state"], 0)
     return None
 
@@ -202,7 +228,7 @@ def _words(lifecycle: Lifecycle) -> list[tuple[str, list[Choice]]]:
     return [
         (tool_title(tool, lifecycle), [Choice(f"{tool}:{word}", word) for word in said])
         for tool in lifecycle.declaration.tools
-        if (said := board.said_by(lifecycle, tool))
+        if (said := finding.said_by(lifecycle, tool))
     ]
 
 
@@ -221,15 +247,20 @@ async def _file(
     return Answer(200, body, headers, KINDS[form].media_type, position=position)
 
 
-def _written(keeper: Keeper, lifecycle: Lifecycle, wanted: Wanted, form: str) -> tuple[bytes, int]:
+def _written(
+    keeper: Keeper, lifecycle: Lifecycle, wanted: CasesWanted, form: str
+) -> tuple[bytes, int]:
     now = keeper.journal.clock()
     rows: list[Row] = []
     after: Key | None = None
     with keeper.store.reading() as session:
         position = board.position(session)
         while len(rows) < ROWS_MAX:
-            found = board.page(session, wanted, after, min(EXPORT_PAGE, ROWS_MAX - len(rows)))
-            rows += [row(one.case, lifecycle, now) for one in found.rows]
+            found = finding.page(session, wanted, after, min(EXPORT_PAGE, ROWS_MAX - len(rows)))
+            differ = finding.differing_among(session, found.rows, now)
+            rows += [
+                row(one.case, lifecycle, now, differs=one.case.id in differ) for one in found.rows
+            ]
             after = found.next
             if after is None:
                 break

@@ -10,44 +10,29 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from json import dumps
 from typing import Final
-from urllib.parse import quote, urlencode
 
-from api import asking, paging
+from api import asking
 from api import messages as door
 from api.door import Answer, Keeper, Visit
+from api.pages.ahead import steward_of
+from api.pages.causes import ENTRIES, Contents, Doable, Entry, Group, doable, grouped, shelf, wished
 from api.pages.columns import capital
-from api.pages.deciding import BECAME, DESK, in_short
+from api.pages.deciding import ALL, BECAME, DESK, in_short, word_of
 from api.pages.drift import known_by
+from api.pages.linking import link
 from api.pages.render import Link, page, page_at
-from api.pages.session import see_other, signed_in
-from api.pages.worklists import (
-    ENTRIES,
-    ROWS,
-    Asked,
-    Doable,
-    Entry,
-    Found,
-    Group,
-    Tab,
-    doable,
-    find,
-    grouped,
-    show_plan,
-    take,
-)
-from lifecycle import fields
+from api.pages.session import signed_in
+from api.pages.worklists import ROWS, Asked, Found, Part, find, show_plan, take
 from lifecycle.case import Case
+from lifecycle.events import Heard
 from lifecycle.model import Lifecycle
-from lifecycle.refusals import UnknownCase
 from lifecycle.reports import OUTCOMES
-from lifecycle.streams import case_stream
 from projections import board, records
 from projections.messages import OnList
 from projections.wording import any_of, noun, spaced, state_titles, tool_title, write
 
 RAW_SHOWN: Final = 20_000
 """Characters of what came that a page shows."""
-TABS: Final = {"parked": "Parked", "early": "Came too early", "": "Everything heard"}
 _MENDED_AT_ONCE: Final = frozenset({"unknown-reference", "unknown-word", "unknown-field"})
 """Why messages are parked that one act mends together, or setting their reference does."""
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -56,57 +41,22 @@ _MEANS_MORE: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off
 
 async def show(keeper: Keeper, visit: Visit) -> Answer:
     """What waits for somebody, by what it lacks; or everything that was heard."""
-    session = await signed_in(keeper, visit)
-    query = {"outcome": "parked", **visit.query(*DESK.groups, "cursor")}
-    part = paging.paged(query, of="page messages")
-    query.pop("cursor", None)
-    outcome = query["outcome"]
-    paging.tool_asked(query, session.asker, keeper)
-    paging.one_of("outcome", {"outcome": outcome} if outcome else {}, OUTCOMES)
-    found, cases, counts, position = await asyncio.to_thread(_read, keeper, query, part.before)
-    shows = _Shows(keeper, cases, acts=session.may_act)
-    following = part.next(found.more) if found.more is not None else ""
-    tabs = TABS if outcome in TABS else {**TABS, outcome: capital(BECAME[outcome])}
-    context = {
-        "desk": DESK,
-        "lead": "What the tools said, and what became of it. Nothing that was heard is lost.",
-        "tabs": [
-            Tab(f"/messages?outcome={one}", title, counts.get(one, 0), one == outcome)
-            for one, title in tabs.items()
-        ],
-        "groups": list(shows.groups(found.records, query)),
-        "filtered": query.keys() - {"outcome"},
-        "everything": f"/messages?outcome={outcome}",
-        "empty": _EMPTY.get(outcome, _EMPTY[""]),
-        "next": f"/messages?{urlencode({**query, 'cursor': following})}" if following else "",
-        "first": f"/messages?{urlencode(query)}" if part.before is not None else "",
-    }
-    return page(keeper, visit, "worklist.html", context, session=session, position=position)
+    wish = await wished(DESK, keeper, visit, OTHERS)
+    found, cases, counts, position = await asyncio.to_thread(
+        _read, keeper, wish.asked, wish.paged.before
+    )
+    said = await _said(keeper, found.records) if wish.part == "parked" else {}
+    shows = _Shows(keeper, cases, said, acts=wish.session.may_act)
+    groups = list(shows.groups(found.records, wish.asked))
+    return shelf(DESK, keeper, visit, wish, Contents(groups, counts, found.more, position))
 
 
-_EMPTY: Final = {
-    "parked": (
-        "Nothing is parked",
-        (
-            "Everything that was heard could be placed. A message waits here when it is about a"
-            " record that no case is linked to, or says a word that the definition does not know."
-        ),
-    ),
-    "early": (
-        "Nothing waits for its turn",
-        (
-            "A tool's word waits here when its case has not come that far yet; it counts by itself"
-            " as soon as it fits."
-        ),
-    ),
-    "": (
-        "Nothing of this kind was heard",
-        (
-            "Tools report over HTTP or by their webhooks; what they said stands here with what"
-            " became of it."
-        ),
-    ),
+OTHERS: Final[Mapping[str, Part]] = {
+    outcome: Part(capital(BECAME[outcome]), ALL.emptiness, ALL.why)
+    for outcome in OUTCOMES
+    if outcome not in DESK.parts
 }
+"""What may have become of a message besides what has a tab: each has one while it is looked at."""
 
 
 def _read(
@@ -124,14 +74,34 @@ def _read(
     return found, cases, counts, position
 
 
+async def _said(keeper: Keeper, rows: Sequence[OnList]) -> dict[str, str]:
+    """What these messages say of their records, by the message; it stands in the log alone."""
+    entries = await asking.entries_of(keeper, [row.stream for row in rows]) if rows else []
+    return {
+        one.stream: ", ".join(
+            f"{spaced(name)} {write(value, None)}"
+            for name, value in {**one.event.fields, **one.event.personal}.items()
+            if value is not None
+        )
+        for one in entries
+        if isinstance(one.event, Heard)
+    }
+
+
 class _Shows:
-    """Shows messages; the cases that they are about stand beside."""
+    """Shows messages; the cases that they are about, and what they say, stand beside."""
 
     def __init__(
-        self, keeper: Keeper, cases: Mapping[tuple[str, str], Case], *, acts: bool
+        self,
+        keeper: Keeper,
+        cases: Mapping[tuple[str, str], Case],
+        said: Mapping[str, str],
+        *,
+        acts: bool,
     ) -> None:
         self._keeper = keeper
         self._cases = cases
+        self._said = said
         self._acts = acts
 
     def groups(self, rows: Sequence[OnList], asked: Asked) -> Iterator[Group]:
@@ -144,8 +114,9 @@ class _Shows:
             acts = [doable(DESK, "retry", {**asked, **key}, f"Decide all {len(members)} again…")]
             many = self._acts and asked["outcome"] == "parked" and len(members) > 1
             yield Group(
-                title=_title(first, lifecycle) if grouping else "Newest first",
+                title=_title(first, lifecycle) if grouping else "Last heard first",
                 says=_why(first, lifecycle) if grouping else (),
+                how=_HOW.get(first.why, "") if asked["outcome"] == "parked" else "",
                 count=len(members),
                 entries=[self._entry(row, asked, alone=len(members) == 1) for row in shown],
                 acts=acts if many else (),
@@ -157,18 +128,25 @@ class _Shows:
         lifecycle = self._keeper.catalogue.lifecycles.get(row.collection)
         case = self._cases.get((row.collection, row.case_id))
         became = "" if asked["outcome"] else capital(BECAME.get(row.outcome, row.outcome))
+        told = capital(self._said.get(row.stream, ""))
         acts = ways(row) if self._acts and (alone or row.why not in _MENDED_AT_ONCE) else []
         return Entry(
             id=row.id,
             case=f"{row.collection}/{row.case_id}" if row.case_id else "",
             title=known_by(case, lifecycle) if row.case_id else row.ref or "No record",
             states=[state_titles(case.states, lifecycle)] if case else [],
-            says=". ".join(filter(None, (in_short(row, lifecycle), became))),
-            at=asking.short(row.heard_at),
+            says=". ".join(filter(None, (in_short(row, lifecycle), told, became, _not_read(row)))),
+            at=asking.short(row.recorded_at),
             acts=acts,
             more=Link(f"/messages/{row.id}", "as it came"),
             ref=row.ref if self._acts and row.why == "unknown-reference" else "",
         )
+
+
+def _not_read(row: OnList) -> str:
+    """What of it the connector could not read."""
+    parts = [spaced(one.removeprefix("fields.")) for one in row.unread.split()]
+    return f"Could not be read: {', '.join(parts)}" if parts else ""
 
 
 def ways(row: OnList) -> list[Doable]:
@@ -189,14 +167,15 @@ def _cause(row: OnList) -> Asked:
 
 def _title(row: OnList, lifecycle: Lifecycle | None) -> str:
     tool, of = tool_title(row.tool, lifecycle), spaced(row.status_field) or "its status"
+    spoken = of if row.word else spaced(row.fields.replace(" ", ", ")) or of
     case = noun(lifecycle).removeprefix("the ")
     if row.outcome == "early":
-        return f"{tool} said “{row.word}” before the {case} had come that far"
+        return f"{tool} said {word_of(row)} before the {case} had come that far"
     return {
         "unknown-reference": f"{tool} speaks of records that no {case} is linked to",
         "no-reference": f"{tool} names no record",
-        "unknown-word": f"{tool} says “{row.word}” as {of}, which nobody declared",
-        "unknown-field": f"{tool} speaks of {of}, which nobody declared",
+        "unknown-word": f"{tool} says {word_of(row)} as {of}, which nobody declared",
+        "unknown-field": f"{tool} speaks of {spoken}, which nobody declared",
         "not-fetched": f"{tool} only names records, which could not be had",
     }.get(row.why, f"{tool}: {row.why.replace('-', ' ')}")
 
@@ -206,16 +185,27 @@ def _why(row: OnList, lifecycle: Lifecycle | None) -> list[str]:
     case = noun(lifecycle).removeprefix("the ")
     if row.outcome == "early":
         return ["It counts by itself as soon as it fits: see what its case waits for."]
-    return [_MENDS[row.why].format(case=case)] if row.why in _MENDS else []
+    who = (steward_of(row.tool, lifecycle) if lifecycle else "") or "whoever keeps the definition"
+    told = _MENDS.get(row.why, "").format(case=case, who=who)
+    return [told if told.startswith(who) else capital(told)] if told else []
 
 
 _MENDS: Final = {
     "unknown-reference": (
         "Link each record to its {case}: everything that waits for it is then decided by itself."
     ),
+    "no-reference": "It cannot be linked to anything. {who} sees why it names no record.",
+    "unknown-word": "{who} says what it means; then all of them are decided again.",
+    "unknown-field": "{who} says what it stands for; then all of them are decided again.",
+    "not-fetched": (
+        "The record is asked for again by itself. If it stays so, {who} looks after the connection."
+    ),
+}
+"""Why a message is parked → what mends it, and who does that."""
+_HOW: Final = {
     "no-reference": (
-        "It cannot be linked to anything. See whether the connector's ref points to where the"
-        " product has its id; then have it decided again."
+        "See whether the connector's ref points to where the product has its id; then have it"
+        " decided again."
     ),
     "unknown-word": (
         "Map the word in the definition, raise its version and start the service again; then have"
@@ -225,11 +215,9 @@ _MENDS: Final = {
         "Declare what it stands for in the definition, raise its version and start the service"
         " again; then have all of them decided again."
     ),
-    "not-fetched": (
-        "The record is asked for again by itself. See whether the tool's token is set and good."
-    ),
+    "not-fetched": "See whether the tool's token is set and good.",
 }
-"""Why a message is parked → what mends it."""
+"""Why a message is parked → what is to be done to the definition or the service."""
 
 
 def definition_lines(row: OnList, lifecycle: Lifecycle | None) -> str:
@@ -261,7 +249,7 @@ async def show_one(keeper: Keeper, visit: Visit) -> Answer:
     """One message: what was said, what became of it, what it changed, and how it came."""
     session = await signed_in(keeper, visit)
     visit.query()
-    row = await asyncio.to_thread(door.row_named, keeper, session.asker, visit.segment(2))
+    row = await door.LISTING.one(keeper, session.asker, visit.segment(2))
     view = await door.view_of(keeper, session.asker, row)
     lifecycle = keeper.catalogue.lifecycles.get(row.collection)
     raw = b64decode(view.raw).decode(errors="replace") if view.raw else ""
@@ -272,6 +260,7 @@ async def show_one(keeper: Keeper, visit: Visit) -> Answer:
         "became": capital(BECAME.get(row.outcome, row.outcome)),
         "why": _title(row, lifecycle) if row.outcome in {"parked", "early"} else "",
         "mends": _why(row, lifecycle) if row.outcome in {"parked", "early"} else [],
+        "how": _HOW.get(row.why, "") if row.outcome == "parked" else "",
         "add": definition_lines(row, lifecycle) if row.outcome == "parked" else "",
         "values": {name: write(value, None) for name, value in view.values.items()},
         "raw": raw[:RAW_SHOWN],
@@ -280,24 +269,6 @@ async def show_one(keeper: Keeper, visit: Visit) -> Answer:
         "links": session.may_act and row.outcome == "parked" and row.why == "unknown-reference",
     }
     return page(keeper, visit, "message.html", context, session=session)
-
-
-async def link(keeper: Keeper, visit: Visit) -> Answer:
-    """Lead to the form that links a message's record to a case, where what it would do is shown."""
-    session = await signed_in(keeper, visit)
-    query = visit.query("message", "case")
-    row = await asyncio.to_thread(door.row_named, keeper, session.asker, query.get("message", ""))
-    collection, _, case_id = query.get("case", "").strip().rpartition("/")
-    collection = collection.strip("/") or row.collection
-    if not fields.is_case_id(case_id) or collection not in keeper.catalogue.lifecycles:
-        raise UnknownCase(f"{collection[:80]} has no case {case_id[:140]!r}", id=case_id[:140])
-    known = await keeper.journal.known(case_stream(collection, case_id))
-    if not isinstance(known.state, Case):
-        raise UnknownCase(f"{collection} has no case {case_id!r}", id=case_id)
-    main = keeper.catalogue.lifecycles[collection].main_kind(row.tool)
-    whose = row.tool if row.kind in {"", main} else f"{row.tool}:{row.kind}"
-    asked = urlencode({"tool": whose, "ref": row.ref})
-    return see_other(f"/{collection}/{quote(case_id, safe='')}/act/reference?{asked}")
 
 
 async def _show_plan(keeper: Keeper, visit: Visit) -> Answer:
@@ -312,6 +283,6 @@ PAGES: Final = (
     page_at("GET", "/messages", show, "What tools said and could not be placed, by cause"),
     page_at("GET", "/messages/act", _show_plan, "What deciding messages again would do"),
     page_at("POST", "/messages/act", _take, "Decide messages again: as planned"),
-    page_at("GET", "/messages/link", link, "To the form that links a message's record to a case"),
+    page_at("GET", "/messages/link", link, "Look for the case that a message's record is of"),
     page_at("GET", "/messages/{message}", show_one, "One message, as it came"),
 )

@@ -3,59 +3,40 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
-from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from api import asking, paging
+from api import asking
 from api.door import Answer, Keeper, Visit
+from api.notices import why_waiting
 from api.pages.carrying import DESK, carried_by_hand, in_short, is_carried
-from api.pages.columns import capital
-from api.pages.drift import known_by
-from api.pages.render import page, page_at
-from api.pages.session import signed_in
-from api.pages.worklists import (
+from api.pages.causes import (
     ENTRIES,
-    ROWS,
-    Asked,
+    Contents,
     Doable,
     Entry,
-    Found,
     Group,
-    Tab,
+    Wish,
     doable,
-    find,
     grouped,
-    show_plan,
-    take,
+    shelf,
+    wished,
 )
+from api.pages.columns import capital
+from api.pages.drift import known_by
+from api.pages.handwork import by_record, step, where
+from api.pages.render import page_at
+from api.pages.telling import WAITING_MAX, Telling, Untold, Ways, in_words, untold
+from api.pages.worklists import ROWS, Asked, Found, find, show_plan, take
 from lifecycle.case import Case
-from lifecycle.events import NoticeDue, Value
+from lifecycle.events import NoticeDue
 from lifecycle.model import Lifecycle
 from projections import board, notices, records
-from projections.book import Waiting
-from projections.notices import STATES, OnList
-from projections.routes import routes
+from projections.notices import OnList
 from projections.store import Session
-from projections.wording import spaced, state_titles, tool_title, write
-
-TABS: Final = {
-    "given-up": "Given up",
-    "by-hand": "To carry by hand",
-    "waiting": "On their way",
-    "delivered": "Delivered",
-    "superseded": "Not needed any more",
-}
-WAITING_MAX: Final = 10_000
-"""Notices to one tool that are told apart by collection, to count those that people carry."""
-
-
-class Failing(Struct, frozen=True):
-    """A tool that takes nothing."""
-
-    tool: str
-    title: str
-    has_stopped: bool
+from projections.waits import Tried, Wait, Why
+from projections.wording import spaced, state_titles, tool_title
 
 
 class Seen(Struct, frozen=True):
@@ -64,74 +45,33 @@ class Seen(Struct, frozen=True):
     found: Found[OnList]
     cases: Mapping[tuple[str, str], Case]
     counts: Mapping[str, int]
-    attempts: Mapping[str, Waiting]
-    failing: Sequence[Failing]
+    tried: Mapping[str, Tried]
+    """Why those wait that do, by id."""
+    untold: Sequence[Untold]
     position: int
 
 
 async def show(keeper: Keeper, visit: Visit) -> Answer:
     """What tools are to be told, and what came of it."""
-    session = await signed_in(keeper, visit)
-    query = visit.query(*DESK.groups, "cursor")
-    part = paging.paged(query, of="page notices")
-    query.pop("cursor", None)
-    state = paging.one_of("state", query, (*STATES, "by-hand"), "given-up")
-    paging.tool_asked(query, session.asker, keeper)
-    seen = await asyncio.to_thread(_read, keeper, {**query, "state": state}, part.before)
+    wish = await wished(DESK, keeper, visit)
+    seen = await asyncio.to_thread(_read, keeper, wish.asked, wish.paged.before)
     carried = await _carried(keeper, seen.found.records)
-    shows = _Shows(keeper, seen, carried, acts=session.may_act)
-    lost = seen.counts["given-up"] if state == "given-up" else 0
-    everything = f"Recover all {lost:,}…"
-    following = part.next(seen.found.more) if seen.found.more is not None else ""
-    context = {
-        "desk": DESK,
-        "lead": "What the tools are to be told, in their own words.",
-        "tabs": [
-            Tab(f"/notices?state={one}", title, seen.counts[one], one == state)
-            for one, title in TABS.items()
-        ],
-        "failing": seen.failing,
-        "overall": [doable(DESK, "recover", {"state": state}, everything, main=True)]
-        if lost > 1 and session.may_act
-        else [],
-        "groups": list(shows.groups(seen.found.records, {**query, "state": state})),
-        "filtered": query.keys() - {"state"},
-        "everything": f"/notices?state={state}",
-        "empty": _EMPTY[state],
-        "next": f"/notices?{urlencode({**query, 'cursor': following})}" if following else "",
-        "first": f"/notices?{urlencode(query)}" if part.before is not None else "",
-    }
-    return page(keeper, visit, "worklist.html", context, session=session, position=seen.position)
+    shows = _Shows(keeper, seen, carried, acts=wish.session.may_act)
+    contents = Contents(
+        groups=list(shows.groups(seen.found.records, wish.asked)),
+        counts=seen.counts,
+        more=seen.found.more,
+        position=seen.position,
+        overall=_overall(seen, wish),
+    )
+    return shelf(DESK, keeper, visit, wish, contents, seen.untold)
 
 
-_EMPTY: Final = {
-    "given-up": (
-        "Nothing was given up",
-        (
-            "Everything that was due was told, or is still being tried. What a tool does not take"
-            " for three days stands here until somebody has it tried again."
-        ),
-    ),
-    "by-hand": (
-        "Nothing is to be carried",
-        (
-            "What a tool is to be told stands here where a person carries it (a flow with"
-            " `how: manual`), until it is ticked off."
-        ),
-    ),
-    "waiting": (
-        "Nothing is on its way",
-        (
-            "Every tool has been told what it is to know. A notice stands here from the moment a"
-            " case changes until the tool takes it."
-        ),
-    ),
-    "delivered": ("Nothing was delivered yet", "What tools took stands here."),
-    "superseded": (
-        "Nothing was overtaken",
-        "A notice stands here when a newer one took its place before it was delivered.",
-    ),
-}
+def _overall(seen: Seen, wish: Wish) -> list[Doable]:
+    lost = seen.counts["given-up"] if wish.part == "given-up" else 0
+    if lost <= 1 or not wish.session.may_act:
+        return []
+    return [doable(DESK, "recover", {"state": wish.part}, f"Recover all {lost:,}…", main=True)]
 
 
 def _read(keeper: Keeper, query: Asked, before: int | None) -> Seen:
@@ -141,48 +81,28 @@ def _read(keeper: Keeper, query: Asked, before: int | None) -> Seen:
         counted = counts(keeper, session)
         names = [(one.collection, one.case_id) for one in found.records]
         cases = board.cases_named(session, names)
-    waiting = [one.id for one in found.records if one.state == "waiting"]
-    attempts = keeper.book.notices(waiting) if keeper.book and waiting else ()
+        silent = untold(keeper, session)
     return Seen(
         found,
         cases,
         counted,
-        {one.id: one for one in attempts},
-        failing(keeper),
+        why_waiting(keeper, found.records),
+        silent,
         position,
     )
 
 
 def counts(keeper: Keeper, session: Session) -> dict[str, int]:
     """How many there are in each part of the list."""
-    counted = dict.fromkeys(TABS, 0)
+    counted = dict.fromkeys(DESK.parts, 0)
     for (_, state), number in records.counts(session, "notices").items():
         counted[state] += number
     for tool, collections in carried_by_hand(keeper).items():
         waits = notices.waiting(session, tool, WAITING_MAX)
-        by_hand = sum(number for name, number in waits.items() if name in collections)
+        by_hand = sum(queue.count for name, queue in waits.items() if name in collections)
         counted["by-hand"] += by_hand
         counted["waiting"] -= by_hand
     return counted
-
-
-def failing(keeper: Keeper) -> list[Failing]:
-    """The tools that take nothing at present, as the courier's book has it."""
-    if keeper.book is None:
-        return []
-    lifecycles = keeper.catalogue.lifecycles.values()
-    return [
-        Failing(
-            one.tool,
-            next(
-                (tool_title(one.tool, of) for of in lifecycles if one.tool in of.declaration.tools),
-                one.tool,
-            ),
-            bool(one.stopped),
-        )
-        for one in keeper.book.flows()
-        if one.failing or one.stopped
-    ]
 
 
 async def _carried(keeper: Keeper, rows: Sequence[OnList]) -> dict[str, NoticeDue]:
@@ -207,22 +127,29 @@ class _Shows:
         self._seen = seen
         self._carried = carried
         self._acts = acts
-        self._routes = routes(keeper.catalogue.lifecycles, keeper.environment)
+        self._ways_out = Ways(keeper)
 
     def groups(self, rows: Sequence[OnList], asked: Asked) -> Iterator[Group]:
         keys = {row.id: self._cause(row) for row in rows}
         for key, members, whole in grouped(DESK, rows, keys, asked):
             first = members[0]
             lifecycle = self._keeper.catalogue.lifecycles.get(first.collection)
-            shown = members[:ENTRIES] if whole else members
+            by_hand = self._is_by_hand(first)
+            records = by_record(members) if by_hand else [[row] for row in members]
+            shown = records[:ENTRIES] if whole else records
             ways = self._ways({**asked, **key}, first, len(members)) if len(members) > 1 else []
             yield Group(
                 title=_title(first, lifecycle),
                 says=list(self._why(first)),
+                how=self._how(first),
                 count=len(members),
-                entries=[self._entry(row, lifecycle) for row in shown],
-                acts=ways,
-                whole=whole if len(members) > len(shown) else "",
+                entries=[
+                    self._by_hand(rows, lifecycle) if by_hand else self._entry(rows[0], lifecycle)
+                    for rows in shown
+                ],
+                acts=() if by_hand else ways,
+                at_last=ways if by_hand else (),
+                whole=whole if len(records) > len(shown) else "",
             )
 
     def _cause(self, row: OnList) -> Asked:
@@ -230,25 +157,31 @@ class _Shows:
         return key | ({"ended": row.ended_why} if row.state == "given-up" else {})
 
     def _why(self, row: OnList) -> Iterator[str]:
-        route = self._routes.get((row.tool, row.collection))
-        match row.state:
-            case "given-up":
-                yield "It was tried for days. See to the tool first, then recover them."
-            case "waiting" if route and route.manual:
-                by = f" by {route.steward}" if route.steward else ""
-                yield f"To be put into the tool{by}, then ticked off here."
-            case "waiting" if route and route.waits:
-                yield f"Not sent: {route.waits}. Set it, and start the service again."
-            case "waiting" if route is None:
-                yield "Not sent: no way out to this tool is declared any more."
+        if row.state == "given-up":
+            who = self._ways_out.steward(row.tool, row.collection)
+            yield (
+                f"It was tried for days. {capital(who) or 'Somebody'} sees to it that the tool"
+                " works; then they can be tried again."
+            )
+        elif row.state == "waiting":
+            telling = self._telling(row, self._ways_out.of_tool(row.tool, row.collection))
+            yield f"{capital(telling.says)}{f': {telling.ends}' if telling.ends else ''}."
+
+    def _how(self, row: OnList) -> str:
+        if row.state != "waiting":
+            return ""
+        return self._telling(row, self._ways_out.of_tool(row.tool, row.collection)).how
+
+    def _telling(self, row: OnList, known: Wait) -> Telling:
+        return in_words(known, self._ways_out.steward(row.tool, row.collection))
 
     def _ways(self, asked: Asked, row: OnList, number: int) -> list[Doable]:
         if not self._acts or row.state not in {"waiting", "given-up"}:
             return []
         many = f" all {number}" if number > 1 else ""
-        route = self._routes.get((row.tool, row.collection))
-        if row.state == "waiting" and route and route.manual:
-            return [doable(DESK, "deliver", asked, f"Tick off{many}…", main=True)]
+        if self._is_by_hand(row):
+            return [doable(DESK, "deliver", asked, f"Tick off{many}…")]
+        route = self._ways_out.route(row.tool, row.collection)
         if row.state == "waiting" and route and route.waits:
             return []
         title = f"Recover{many}…" if row.state == "given-up" else f"Try{many} now…"
@@ -262,36 +195,53 @@ class _Shows:
             title=known_by(case, lifecycle),
             states=[state_titles(case.states, lifecycle)] if case else [],
             says=". ".join(self._about(row)),
-            at=asking.short(row.ended_at or row.due_at),
+            at=asking.short(row.ended_at or row.recorded_at),
             acts=self._ways({"one": row.id}, row, 1),
         )
 
+    def _is_by_hand(self, row: OnList) -> bool:
+        route = self._ways_out.route(row.tool, row.collection)
+        return row.state == "waiting" and route is not None and route.manual
+
+    def _by_hand(self, rows: Sequence[OnList], lifecycle: Lifecycle | None) -> Entry:
+        """One record of a tool, with all that a person is to do to it."""
+        last = rows[-1]
+        asked = {"tool": last.tool, "collection": last.collection, "id": last.case_id}
+        acts = self._ways({"state": "by-hand", **asked}, last, 1)
+        return replace(
+            self._entry(last, lifecycle),
+            says=f"In {tool_title(last.tool, lifecycle)},",
+            records=where(last, self._carried.get(last.id), lifecycle),
+            steps=[step(row, self._carried.get(row.id)) for row in rows],
+            acts=acts,
+        )
+
     def _about(self, row: OnList) -> Iterator[str]:
-        due = self._carried.get(row.id)
-        if due and due.personal:
-            yield f"{capital(in_short(row))}: {', '.join(_values(due.personal))}"
-        else:
-            yield capital(in_short(row))
-        if due and (refs := [ref for kind in due.refs.values() for ref in kind]):
-            yield f"Its record there: {', '.join(refs)}"
-        known = self._seen.attempts.get(row.id)
-        if known and known.attempts:
-            tried = "once" if known.attempts == 1 else f"{known.attempts} times"
-            yield f"Tried {tried}{f', last answer: {known.why}' if known.why else ''}"
+        yield capital(in_short(row))
+        tried = self._seen.tried.get(row.id)
+        if tried and tried.wait.why not in _OF_ALL:
+            yield capital(self._telling(row, tried.wait).says)
+        if tried and tried.known:
+            times = "once" if tried.known.attempts == 1 else f"{tried.known.attempts} times"
+            why = tried.known.why
+            yield f"Tried {times}{f', last answer: {why}' if why else ''}"
         elif row.attempts and row.state != "waiting":
             yield "Tried once" if row.attempts == 1 else f"Tried {row.attempts} times"
+
+
+_OF_ALL: Final[frozenset[Why]] = frozenset(
+    {"undeclared", "by-hand", "no-address", "stopped", "breaker-open", "its-turn"}
+)
+"""What keeps everything from a tool, and is said of all together."""
 
 
 def _title(row: OnList, lifecycle: Lifecycle | None) -> str:
     tool, about = tool_title(row.tool, lifecycle), spaced(row.collection)
     if row.state == "given-up":
         return f"{tool} did not take what it was told of {about}: {row.ended_why or 'no answer'}"
+    if row.state == "waiting":
+        return f"{tool} is to be told of {about}"
     return f"{tool}, of {about}"
-
-
-def _values(values: Mapping[str, Value]) -> Iterator[str]:
-    for name, value in values.items():
-        yield f"{name} “{'' if value is None else write(value, None)}”"
 
 
 async def _show_plan(keeper: Keeper, visit: Visit) -> Answer:

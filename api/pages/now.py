@@ -20,17 +20,17 @@ from api.problems import MalformedRequest
 from lifecycle.declaration import Ignore
 from lifecycle.events import BY_TOPIC, Asker, CaseEvent, Refused
 from lifecycle.model import Lifecycle
-from projections import board, live
-from projections.board import Wanted
+from projections import board, finding, live
 from projections.geometry import Geometry
 from projections.layout import layout
+from projections.sieve import CasesWanted
 from projections.timeline import EventView
 from projections.wording import tool_title
 
 LATE_SHOWN: Final = 8
 LATE_MAX: Final = 1000
 """So many late cases are counted; more are `more than` that."""
-LATELY_SHOWN: Final = 12
+LATELY_SHOWN: Final = 8
 LATELY_LOOKED_AT: Final = 200
 """Positions behind the end of the log that are looked through for what happened last."""
 HAPPENED: Final = frozenset(
@@ -118,8 +118,8 @@ def _read(keeper: Keeper, chosen: str | None, asker: Asker) -> tuple[Seen, Lifec
         counts = board.counts(session)
         lifecycle = lifecycles[chosen or _fullest(lifecycles, counts)]
         late = {of: board.overdue(session, of, now, LATE_MAX + 1) for of in lifecycles}
-        wanted = Wanted(collection=lifecycle.collection, overdue_at=now)
-        rows = board.page(session, wanted, None, LATE_SHOWN).rows
+        wanted = CasesWanted(collection=lifecycle.collection, overdue_at=now)
+        rows = finding.page(session, wanted, None, LATE_SHOWN).rows
         waits = concerns(keeper, session)
     seen = Seen(
         counts,

@@ -10,6 +10,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from api.pages.foretold import Foretold, foretold
+from api.pages.ways import NO_ROUTES
 from lifecycle.asks import Answer, Ask
 from lifecycle.case import Case
 from lifecycle.changes import Erase
@@ -29,6 +31,7 @@ from lifecycle.model import Lifecycle
 from lifecycle.refusals import Refusal
 from lifecycle.settling import settle
 from lifecycle.streams import case_stream
+from projections.routes import Route
 from projections.sentences import sentence
 from projections.views import is_declared
 from projections.wording import (
@@ -69,6 +72,8 @@ class Plan(Struct, frozen=True):
     """A sentence for each event, in their order."""
     follows: int
     """How many of these nobody asked for: they follow by themselves."""
+    foretold: Foretold
+    """All of it in one line."""
     state: Difference | None
     facts: tuple[Difference, ...]
     words: tuple[Difference, ...]
@@ -82,10 +87,17 @@ class Plan(Struct, frozen=True):
         return not self.happens
 
 
-def plan(ask: Ask, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Plan:
+def plan(
+    ask: Ask,
+    memory: Memory,
+    lifecycle: Lifecycle,
+    now: datetime,
+    routes: Mapping[str, Route] = NO_ROUTES,
+) -> Plan:
     """Decide an ask on what is known, and tell what it would cause; raises the `Refusal`.
 
-    The ask is to have no key of its own (`request`): nothing is to be remembered.
+    `routes` say by tool how it is told, and what stands in the way. The ask is to have no key of
+    its own (`request`): nothing is to be remembered.
     """
     before = memory[case_stream(ask.collection, ask.id)].state
     settled = settle(ask, memory, {lifecycle.collection: lifecycle}, now)
@@ -101,13 +113,14 @@ def plan(ask: Ask, memory: Memory, lifecycle: Lifecycle, now: datetime) -> Plan:
         version=before.version,
         happens=tuple(sentence(entry.event, lifecycle) for entry in told),
         follows=max(0, len(told) - 1),
+        foretold=foretold(before, after, told, lifecycle),
         state=_moved(before, after, lifecycle),
         facts=tuple(facts.values()),
         words=tuple(
             Difference(f"{tool_title(tool, lifecycle)} · {field}", was or "", now_is or "")
             for (tool, field), (was, now_is) in words.items()
         ),
-        told=tuple(_told(settled.entries, words, lifecycle)),
+        told=tuple(_told(settled.entries, words, lifecycle, routes)),
         later=tuple(_later(settled.entries, lifecycle)),
     )
 
@@ -157,13 +170,15 @@ def _facts(
     return found
 
 
-def _told(entries: Sequence[Entry], words: Words, lifecycle: Lifecycle) -> Iterator[Telling]:
+def _told(
+    entries: Sequence[Entry], words: Words, lifecycle: Lifecycle, routes: Mapping[str, Route]
+) -> Iterator[Telling]:
     """Tell which tools are to hear of it, and of which that should nobody carries it."""
     notices = [entry.event for entry in entries if isinstance(entry.event, NoticeDue)]
     for tool in lifecycle.declaration.tools:
         title = tool_title(tool, lifecycle)
         if what := tuple(_said(one) for one in notices if one.tool == tool):
-            yield Telling(title, what, _how(tool, lifecycle))
+            yield Telling(title, what, _how(tool, lifecycle, routes.get(tool)))
         elif tool not in lifecycle.told and (what := tuple(_unsaid(tool, words, lifecycle))):
             yield Telling(title, what, "by nobody: no way out to this tool is declared")
 
@@ -184,10 +199,13 @@ def _unsaid(tool: str, words: Words, lifecycle: Lifecycle) -> Iterator[str]:
             yield f"{spaced(field)} should be “{word}”"
 
 
-def _how(tool: str, lifecycle: Lifecycle) -> str:
+def _how(tool: str, lifecycle: Lifecycle, route: Route | None) -> str:
     flows = [one for one in lifecycle.declaration.flows if one.tool == tool]
     out = next(one for one in flows if one.direction == "out")
-    return f"by hand{_by(out, lifecycle)}" if out.how == "manual" else f"by {out.how}"
+    if out.how == "manual":
+        return f"by hand{_by(out, lifecycle)}"
+    waits = f", but not yet: {route.waits.replace(': ', ', ')}" if route and route.waits else ""
+    return f"by {out.how}{waits}"
 
 
 def _by(flow: Flow, lifecycle: Lifecycle) -> str:

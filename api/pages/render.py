@@ -21,7 +21,7 @@ from api.door import Answer, Handler, Headers, Keeper, Operation, Visit, refused
 from api.pages import assets
 from api.pages.session import Session, csrf, peek, see_other, taken_up
 from api.problems import InternalFault, status_of
-from lifecycle.refusals import NotSignedIn, Refusal
+from lifecycle.refusals import NotSignedIn, Refusal, UnknownCase
 
 HERE: Final = Path(__file__).parent
 HTML: Final = b"text/html; charset=utf-8"
@@ -81,7 +81,7 @@ def page(
     (the path), `said` (what the page before did), `collections` and `work` (the navigation),
     `asset(name)`; the filters below: `when`, `day`, `span`, `count` …
     """
-    said, once = taken_up(visit) if visit else ("", [])
+    said, once = taken_up(keeper, visit) if visit else ("", [])
     frame = {
         "session": session,
         "csrf": _hidden(csrf(keeper, session)) if session else "",
@@ -111,6 +111,7 @@ def refuse(keeper: Keeper, visit: Visit | None, refusal: Refusal) -> Answer:
         "refusal": refusal,
         "status": HTTPStatus(status),
         "fault": isinstance(refusal, InternalFault),
+        "search": _search(keeper, visit, refusal),
         "request": visit.id,
     }
     headers = [one for one in refused(refusal).headers if one[0] != b"www-authenticate"]
@@ -118,6 +119,13 @@ def refuse(keeper: Keeper, visit: Visit | None, refusal: Refusal) -> Answer:
     return page(
         keeper, visit, "refused.html", context, session=session, status=status, headers=headers
     )
+
+
+def _search(keeper: Keeper, visit: Visit, refusal: Refusal) -> Link | None:
+    """The list in which a case may be looked for that is not where the address says."""
+    asked = visit.segment(1) if len(visit.segments) > 1 else ""
+    known = isinstance(refusal, UnknownCase) and asked in keeper.catalogue.lifecycles
+    return Link(f"/{asked}", asked.replace("_", " ")) if known else None
 
 
 def wants_page(accept: bytes) -> bool:

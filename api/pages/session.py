@@ -27,10 +27,11 @@ from lifecycle.streams import key_stream
 
 SESSION_SECONDS: Final = 12 * 3600
 COOKIE: Final = "statekeeper"
-COOKIE_SECURE: Final = "__Host-statekeeper"
-"""A browser takes a cookie of such a name only over https, and for this host alone."""
-SAID: Final = "statekeeper-said"
-"""The cookie of what one page has the next one say."""
+HOST_ONLY: Final = "__Host-"
+"""A browser takes a cookie whose name begins so only over https, and for this host alone."""
+NAME_DIGITS: Final = 8
+SAID: Final = "-said"
+"""What ends the name of the cookie of what one page has the next one say."""
 SAID_SECONDS: Final = 60
 SAID_LENGTH_MAX: Final = 1000
 COOKIES_BYTES_MAX: Final = 8000
@@ -39,6 +40,7 @@ FORM_TYPE: Final = b"application/x-www-form-urlencoded"
 CSRF: Final = "csrf"
 """The name of the hidden field that every form carries."""
 PURPOSE: Final = "statekeeper: sessions of staff"
+PURPOSE_OF_NAME: Final = "statekeeper: the name of its cookies"
 
 
 class Claims(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -165,12 +167,12 @@ def begun(keeper: Keeper, visit: Visit, key: Key) -> Headers:
     until = int(keeper.journal.clock().timestamp()) + SESSION_SECONDS
     claims = Claims(key.id, key.sessions_ended, until, token_urlsafe(12))
     body = urlsafe_b64encode(msgspec.json.encode(claims)).decode().rstrip("=")
-    return [_cookie(visit, f"{body}.{_signature(keeper, body)}", SESSION_SECONDS)]
+    return [_cookie(keeper, visit, f"{body}.{_signature(keeper, body)}", SESSION_SECONDS)]
 
 
-def ended(visit: Visit) -> Headers:
+def ended(keeper: Keeper, visit: Visit) -> Headers:
     """The headers that sign somebody out of this browser."""
-    return [_cookie(visit, "", 0)]
+    return [_cookie(keeper, visit, "", 0)]
 
 
 def see_other(address: str, headers: Headers | None = None) -> Answer:
@@ -180,26 +182,35 @@ def see_other(address: str, headers: Headers | None = None) -> Answer:
     return Answer(303, b"", headers, b"text/plain; charset=utf-8")
 
 
-def saying(visit: Visit, said: str) -> Headers:
+def saying(keeper: Keeper, visit: Visit, said: str) -> Headers:
     """The headers that have the next page say what was done."""
     text = urlsafe_b64encode(said[:SAID_LENGTH_MAX].encode()).decode()
-    return [_set(visit, SAID, text, SAID_SECONDS)]
+    return [_set(visit, _name(keeper) + SAID, text, SAID_SECONDS)]
 
 
-def taken_up(visit: Visit) -> tuple[str, Headers]:
+def taken_up(keeper: Keeper, visit: Visit) -> tuple[str, Headers]:
     """What the page before has this one say, and the headers that make sure it is said once."""
-    given = _cookies(visit).get(SAID)
+    given = _cookies(visit).get(_name(keeper) + SAID)
     if not given:
         return "", []
     try:
         said = urlsafe_b64decode(given.encode()).decode()
     except ValueError:
         said = ""
-    return said, [_set(visit, SAID, "", 0)]
+    return said, [_set(visit, _name(keeper) + SAID, "", 0)]
 
 
-def _cookie(visit: Visit, value: str, seconds: int) -> tuple[bytes, bytes]:
-    return _set(visit, COOKIE_SECURE if visit.is_secure else COOKIE, value, seconds)
+def _cookie(keeper: Keeper, visit: Visit, value: str, seconds: int) -> tuple[bytes, bytes]:
+    return _set(visit, _name_of_session(keeper, visit), value, seconds)
+
+
+def _name_of_session(keeper: Keeper, visit: Visit) -> str:
+    return f"{HOST_ONLY if visit.is_secure else ''}{_name(keeper)}"
+
+
+def _name(keeper: Keeper) -> str:
+    """Name the cookies of this service: browsers do not tell the ports of a host apart."""
+    return f"{COOKIE}-{keeper.journal.mapper.vault.derived(PURPOSE_OF_NAME).hex()[:NAME_DIGITS]}"
 
 
 def _set(visit: Visit, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
@@ -215,8 +226,7 @@ def _cookies(visit: Visit) -> dict[str, str]:
 
 
 def _claims(keeper: Keeper, visit: Visit) -> Claims | None:
-    name = COOKIE_SECURE if visit.is_secure else COOKIE
-    body, _, given = _cookies(visit).get(name, "").partition(".")
+    body, _, given = _cookies(visit).get(_name_of_session(keeper, visit), "").partition(".")
     if not body or not _same(given, _signature(keeper, body)):
         return None
     try:

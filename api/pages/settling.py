@@ -12,11 +12,13 @@ from api.door import Keeper
 from api.pages.columns import capital
 from api.pages.plan import Plan, plan
 from api.pages.render import Link
+from api.pages.ways import routes_of
 from api.pages.worklists import (
     Act,
     Asked,
     Desk,
     Line,
+    Part,
     Turn,
 )
 from api.problems import MalformedRequest
@@ -30,8 +32,8 @@ from lifecycle.mirror import Mirror
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import NotThere, Refusal, TransitionNotOpen
 from lifecycle.streams import case_stream, mirror_stream
-from projections import drift
-from projections.drift import STATES, OnList, Wanted
+from projections.drift import STATES, Drift, OnList
+from projections.records import Wanted
 from projections.wording import (
     label,
     noun,
@@ -51,8 +53,33 @@ class DriftDesk(Desk[OnList]):
     title: ClassVar[str] = "Drift"
     noun: ClassVar[str] = "difference"
     groups: ClassVar[tuple[str, ...]] = (
-        *("state", "tool", "collection", "field", "why", "reported", "expected"),
+        *("state", "tool", "collection", "id", "field", "why", "reported", "expected"),
     )
+    lead: ClassVar[str] = (
+        "Where a tool shows something else than what is true. Tell again: the tool hears once more"
+        " what is true. Accept: what it says becomes true. Dismiss: it is let be."
+    )
+    by: ClassVar[str] = "state"
+    first: ClassVar[str] = "open"
+    parts: ClassVar[Mapping[str, Part]] = {
+        "open": Part(
+            "To settle",
+            "Nothing differs",
+            "Every tool that has spoken shows what is true, as far as is known. A difference"
+            " appears here as soon as a tool reports something that is not so.",
+        ),
+        "dismissed": Part(
+            "Dismissed",
+            "Nothing is dismissed",
+            "What staff let be for a while stands here until its day comes, or the tool says"
+            " something else.",
+        ),
+        "resolved": Part(
+            "Settled",
+            "Nothing was settled yet",
+            "Differences that have ended stand here, with how they ended and by whom.",
+        ),
+    }
     acts: ClassVar[Mapping[str, Act]] = {
         "tell": Act(
             "Tell again",
@@ -61,8 +88,8 @@ class DriftDesk(Desk[OnList]):
         ),
         "accept": Act(
             "Accept what the tool says",
-            "What the tool shows is made true, in your name and as the steward: by the shortest way"
-            " that is open, with all its conditions.",
+            "What the tool shows becomes true for everybody, in your name: the case is moved to"
+            " where the tool has it, step by step, and the other tools are told.",
             "Accept",
         ),
         "dismiss": Act(
@@ -78,13 +105,14 @@ class DriftDesk(Desk[OnList]):
         """Read the next differences in a state, of a tool, for a reason."""
         wanted = Wanted(
             now=keeper.journal.clock(),
-            state=cast("drift.State", paging.one_of("state", asked, STATES, "open")),
+            sort=paging.one_of("state", asked, STATES, "open"),
             tool=asked.get("tool", ""),
             why=asked.get("why", ""),
             collection=asked.get("collection", ""),
+            case_id=asked.get("id", "") if "collection" in asked else "",
         )
         with keeper.store.reading() as session:
-            return drift.page(session, wanted, most, before=before)
+            return Drift.page(session, wanted, most, before=before)
 
     def fits(self, keeper: Keeper, record: OnList, asked: Asked) -> bool:
         """Tell whether it is in the field, and about the words, that are asked for."""
@@ -98,7 +126,7 @@ class DriftDesk(Desk[OnList]):
     def named(self, keeper: Keeper, record_id: str) -> Sequence[OnList]:
         """Find a difference by its id."""
         with keeper.store.reading() as session:
-            return drift.named(session, [record_id]) if record_id.isprintable() else ()
+            return Drift.named(session, [record_id])
 
     def check(self, turn: Turn) -> None:
         """Refuse a day that is none, or is past."""
@@ -114,7 +142,8 @@ class DriftDesk(Desk[OnList]):
         if turn.how == "tell" and (no := _untold(record, memory, lifecycle)):
             return no
         try:
-            would = plan(ask, memory, lifecycle, turn.keeper.journal.clock())
+            now, ways = turn.keeper.journal.clock(), routes_of(turn.keeper, lifecycle)
+            would = plan(ask, memory, lifecycle, now, ways)
         except Refusal as refusal:
             return _refused(record, refusal, lifecycle)
         return _would(turn, record, would, lifecycle)
@@ -204,6 +233,8 @@ def _would(turn: Turn, record: OnList, would: Plan, lifecycle: Lifecycle) -> Lin
     moves = [*([would.state] if would.state else ()), *would.facts]
     says = [f"{one.name}: {one.before or 'nothing'} → {one.after or 'nothing'}." for one in moves]
     line = _line(record, lifecycle, "will", *says, *told)
+    ahead = would.foretold
+    line = replace(line, title=ahead.says, facts=ahead.facts, final=ahead.final)
     return replace(line, mark=f"{would.version} {says}")
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from api.pages.telling import DUE, LOST, Telling
 from lifecycle.case import Case
 from lifecycle.events import Entry, NoticeDelivered, Reported
 from lifecycle.mirror import SILENT, Mirror, Said, Told, reflect
@@ -42,8 +43,8 @@ class Shown(Struct, frozen=True):
     line: int
     """Where in the history that stands; 0 where it does not."""
     verdict: Verdict
-    telling: Literal["", "due", "given up"]
-    """What became of telling it the right word, where that is not done."""
+    telling: Telling | None
+    """What keeps it from knowing the right word, where it was not told that."""
 
 
 def mirrors(entries: Iterable[Entry]) -> dict[str, Mirror]:
@@ -62,8 +63,12 @@ def shown(
     claims: Sequence[Waiting],
     mirrors: Mapping[str, Mirror],
     lifecycle: Lifecycle,
+    tellings: Mapping[str, Telling],
 ) -> Iterator[Shown]:
-    """Every status field of every tool, as the definition lists them."""
+    """Every status field of every tool, as the definition lists them.
+
+    `tellings` say by the notice how it stands with telling what is due.
+    """
     lines: dict[tuple[str, str], int] = {}
     for entry in entries:
         event = entry.event
@@ -85,7 +90,7 @@ def shown(
             said=isinstance(known, Said),
             line=lines.get((field.tool, field.name), 0),
             verdict="waits" if waits else _verdict(known, should, case, mirror, field),
-            telling=_telling(mirror, field),
+            telling=_telling(mirror, field, tellings),
         )
 
 
@@ -113,8 +118,10 @@ def _verdict(
     return "differs" if isinstance(known, Said) and known.at >= case.since else "behind"
 
 
-def _telling(mirror: Mirror, field: StatusField) -> Literal["", "due", "given up"]:
-    if any(one.status_field == field.name for one in mirror.due.values()):
-        return "due"
-    given_up = any(one.status_field == field.name for one in mirror.given_up.values())
-    return "given up" if given_up else ""
+def _telling(mirror: Mirror, field: StatusField, tellings: Mapping[str, Telling]) -> Telling | None:
+    for notice, one in mirror.due.items():
+        if one.status_field == field.name:
+            return tellings.get(notice, DUE)
+    if any(one.status_field == field.name for one in mirror.given_up.values()):
+        return LOST
+    return None

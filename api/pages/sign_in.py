@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from api.door import Answer, Keeper, Visit
 from api.keys import end_sessions, key_named
-from api.pages.render import page, page_at
+from api.pages.render import page, page_at, wants_page
 from api.pages.session import (
     begun,
     check_csrf,
@@ -17,6 +17,7 @@ from api.pages.session import (
     see_other,
     signed_in,
 )
+from api.problems import TooManyRequests
 from lifecycle.refusals import NotSignedIn, NotYours
 from lifecycle.streams import key_stream
 
@@ -44,6 +45,8 @@ async def sign_in(keeper: Keeper, visit: Visit) -> Answer:
     way = _way(form.one("next"))
     if seconds := keeper.tries.wait(visit.address, monotonic()):
         said = f"Too many wrong keys came from your address. Try again in {_minutes(seconds)}."
+        if not wants_page(visit.headers.get(b"accept", b"")):
+            raise TooManyRequests(said, retry_after=seconds)
         return _form(keeper, visit, way, said, status=429, retry_after=seconds)
     try:
         key = await key_named(keeper, form.one("key")[:KEY_LENGTH_MAX])
@@ -68,14 +71,16 @@ async def sign_out(keeper: Keeper, visit: Visit) -> Answer:
     try:
         session = await signed_in(keeper, visit)
     except NotSignedIn:
-        return see_other("/sign-in", ended(visit))
+        return see_other("/sign-in", ended(keeper, visit))
     form = read_form(visit)
     check_csrf(keeper, session, form)
     if form.one("everywhere") != "yes":
-        return see_other("/sign-in", [*ended(visit), *saying(visit, "You are signed out.")])
+        return see_other(
+            "/sign-in", [*ended(keeper, visit), *saying(keeper, visit, "You are signed out.")]
+        )
     await asyncio.to_thread(end_sessions, keeper.journal, session.asker)
     said = "You are signed out, on every device where this key was used."
-    return see_other("/sign-in", [*ended(visit), *saying(visit, said)])
+    return see_other("/sign-in", [*ended(keeper, visit), *saying(keeper, visit, said)])
 
 
 def _form(

@@ -45,7 +45,7 @@ KINDS: Final[Mapping[str, str]] = {
     "refused": "Refused and failed",
     "tools": "What tools said",
     "told": "What tools were told",
-    "drift": "Differences",
+    "drift": "Drift",
     "other": "Other",
 }
 """Kinds of lines, in words."""

@@ -8,7 +8,7 @@ then, the plan is shown once more. No step needs a script.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import ClassVar, Final, Generic, Literal, TypeVar
 from urllib.parse import urlencode
@@ -55,7 +55,7 @@ class Act(Struct, frozen=True):
     until: bool = False
     """Whether a day may be given at which it ends."""
     reason: bool = True
-    """Whether it has to be said why."""
+    """Whether it has to be said why; else a note may be left."""
 
 
 class Line(Struct, frozen=True):
@@ -72,6 +72,12 @@ class Line(Struct, frozen=True):
     """Differs where something else would happen."""
     instead: Sequence[Link] = ()
     """What would do, where this does not."""
+    title: str = ""
+    """What it comes to for the case, in one line; empty where that does not change."""
+    facts: Sequence[tuple[str, str]] = ()
+    """What to know of the case before: label and value."""
+    final: str = ""
+    """The state that the case comes to, if no way leads on from there."""
 
 
 class Turn(Struct, frozen=True):
@@ -95,6 +101,16 @@ class Turn(Struct, frozen=True):
         return Memory(self.keeper.journal.recorder, self.keeper.journal.mapper)
 
 
+class Part(Struct, frozen=True):
+    """A part of a work list."""
+
+    title: str
+    emptiness: str
+    """What its emptiness comes to, in a few words."""
+    why: str
+    """Why it is empty, and when something would stand in it."""
+
+
 class Desk(ABC, Generic[R]):
     """One work list."""
 
@@ -102,6 +118,14 @@ class Desk(ABC, Generic[R]):
     title: ClassVar[str]
     noun: ClassVar[str]
     """What one record is called."""
+    lead: ClassVar[str]
+    """What stands on it, in a sentence."""
+    by: ClassVar[str]
+    """The filter that chooses a part of it."""
+    first: ClassVar[str]
+    """The part that is shown where none is asked for."""
+    parts: ClassVar[Mapping[str, Part]]
+    """Its parts that have a tab, by what that filter says."""
     acts: ClassVar[Mapping[str, Act]]
     groups: ClassVar[tuple[str, ...]]
     """The filters that name a group."""
@@ -195,6 +219,11 @@ class Plan(Struct, Generic[R], frozen=True):
     def upto(self) -> int:
         """The position of the newest record."""
         return max((one.position for one in self.found.records), default=0)
+
+    @property
+    def is_grave(self) -> bool:
+        """Whether some case would come to where no way leads on."""
+        return any(one.final for one in self.lines)
 
     def of(self, verdict: str) -> list[Line]:
         """The lines of a verdict."""
@@ -348,80 +377,3 @@ async def _asked(keeper: Keeper, asks: Sequence[Ask | Recording]) -> list[Outcom
                 raise
             return outcomes + [refusal] * (len(asks) - len(outcomes))
     return outcomes
-
-
-# --- how a list is shown ------------------------------------------------------------------------
-
-
-class Doable(Struct, frozen=True):
-    """A way to an act."""
-
-    href: str
-    title: str
-    is_main: bool = False
-
-
-class Entry(Struct, frozen=True):
-    """A record as its list shows it."""
-
-    id: str
-    case: str
-    """Like `jobs/J-1042`; empty where it is about none."""
-    title: str
-    """What it is called where there is no case; a customer where there is."""
-    states: Sequence[str]
-    says: str
-    at: str
-    acts: Sequence[Doable] = ()
-    more: Link | None = None
-    """Where there is more about it."""
-    ref: str = ""
-    """The record of a tool that can be linked to a case."""
-
-
-class Group(Struct, frozen=True):
-    """What has one cause."""
-
-    title: str
-    says: Sequence[str]
-    count: int
-    """Of them on this page of the list."""
-    entries: Sequence[Entry]
-    acts: Sequence[Doable] = ()
-    whole: str = ""
-    """The address of this group alone; empty where this is it."""
-    add: str = ""
-    """Lines of the definition that would mend it."""
-
-
-class Tab(Struct, frozen=True):
-    """One part of a work list."""
-
-    href: str
-    title: str
-    count: int | None
-    is_current: bool
-
-
-ENTRIES: Final = 5
-"""Records of a group that are shown where there are other groups."""
-
-
-def grouped(
-    desk: Desk[R], records: Sequence[R], keys: Mapping[str, Asked], asked: Asked
-) -> Iterator[tuple[Asked, Sequence[R], str]]:
-    """Give the groups of these records, the largest first: its filters, records and address."""
-    groups: dict[tuple[tuple[str, str], ...], list[R]] = {}
-    for record in records:
-        groups.setdefault(tuple(keys[record.id].items()), []).append(record)
-    for key, members in sorted(groups.items(), key=lambda one: -len(one[1])):
-        filters = {**asked, **dict(key)}
-        is_alone = len(groups) == 1 or filters == asked
-        whole = "" if is_alone else f"{desk.address}?{urlencode(filters)}"
-        yield dict(key), members, whole
-
-
-def doable(desk: Desk[R], how: str, asked: Asked, title: str, *, main: bool = False) -> Doable:
-    """The way to an act on one record (`one`), or on a group."""
-    query = urlencode({"how": how, **asked})
-    return Doable(f"{desk.address}/act?{query}", title, main)

@@ -8,7 +8,7 @@ BOOK_VERSION: Final = 1
 # The book stands apart from the read models, and no rebuild touches it: `{views}` is its own file
 # or schema. Times are milliseconds since 1970. `{locked}` is how PostgreSQL locks the rows that it
 # selects, past those that others have; SQLite locks the file.
-BOOK_TABLES: Final = (
+TABLES: Final = (
     # How far the book has followed the log, in one row.
     """
     CREATE TABLE {views}.book (
@@ -84,7 +84,7 @@ BOOK_TABLES: Final = (
     ) {clustered}
     """,
 )
-BOOK_INDEXES: Final = (
+INDEXES: Final = (
     """
     CREATE INDEX IF NOT EXISTS waiting_ready ON {on}waiting (tool, collection, ready_at)
     WHERE ready_at IS NOT NULL

@@ -1,8 +1,11 @@
 """Where a tool and the shared state differ."""
 
+from collections.abc import Mapping
 from typing import Final
 
-DRIFT_TABLES: Final = (
+from projections.tables.records import ASKED, OF_CASE
+
+TABLES: Final = (
     # A difference between a tool and the shared state in one row, without any personal value. It
     # stands where `standing` is 1; it is silent before `silent_until`, which is empty unless it was
     # dismissed.
@@ -11,17 +14,17 @@ DRIFT_TABLES: Final = (
         position {number} PRIMARY KEY,
         id {text} NOT NULL UNIQUE,
         stream {text} NOT NULL,
-        version {number} NOT NULL,
         tool {text} NOT NULL,
         collection {text} NOT NULL,
         case_id {text} NOT NULL,
+        why {text} NOT NULL,
+        recorded_at {text} NOT NULL,
+        version {number} NOT NULL,
         field {text} NOT NULL,
         is_word {number} NOT NULL,
         expected {text} NOT NULL,
         reported {text} NOT NULL,
-        why {text} NOT NULL,
         message {text} NOT NULL,
-        found_at {text} NOT NULL,
         standing {number} NOT NULL,
         silent_until {text} NOT NULL,
         ended_at {text} NOT NULL,
@@ -31,21 +34,32 @@ DRIFT_TABLES: Final = (
     )
     """,
 )
-DRIFT_INDEXES: Final = (
+INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS drift_standing ON {on}drift (standing, position)",
     "CREATE INDEX IF NOT EXISTS drift_case ON {on}drift (collection, case_id, standing, position)",
+    # For the cases that tools differ from: which these are is read from the index alone, for which
+    # SQLite wants to see there that they stand.
+    """
+    CREATE INDEX IF NOT EXISTS drift_open
+    ON {on}drift (collection, standing, silent_until, tool, case_id) WHERE standing = 1
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS drift_silent ON {on}drift (silent_until)
+    WHERE standing = 1 AND silent_until <> ''
+    """,
 )
 
 # Write differences as they are now.
 UPSERT_DRIFT: Final = """
 INSERT INTO {views}.drift (
-    position, id, stream, version, tool, collection, case_id, field, is_word, expected, reported,
-    why, message, found_at, standing, silent_until, ended_at, how, reason, ended_by
+    position, id, stream, tool, collection, case_id, why, recorded_at, version, field, is_word,
+    expected, reported, message, standing, silent_until, ended_at, how, reason, ended_by
 )
-SELECT CAST(value ->> 0 AS bigint), value ->> 1, value ->> 2, CAST(value ->> 3 AS bigint),
-    value ->> 4, value ->> 5, value ->> 6, value ->> 7, CAST(value ->> 8 AS bigint), value ->> 9,
-    value ->> 10, value ->> 11, value ->> 12, value ->> 13, CAST(value ->> 14 AS bigint),
-    value ->> 15, value ->> 16, value ->> 17, value ->> 18, value ->> 19
+SELECT CAST(value ->> 0 AS bigint), value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+    value ->> 5, value ->> 6, value ->> 7, CAST(value ->> 8 AS bigint), value ->> 9,
+    CAST(value ->> 10 AS bigint), value ->> 11, value ->> 12, value ->> 13,
+    CAST(value ->> 14 AS bigint), value ->> 15, value ->> 16, value ->> 17, value ->> 18,
+    value ->> 19
 FROM {views}.json_each(:rows) WHERE true
 ON CONFLICT (position) DO UPDATE SET version = excluded.version, expected = excluded.expected,
     why = excluded.why, standing = excluded.standing, silent_until = excluded.silent_until,
@@ -54,40 +68,40 @@ ON CONFLICT (position) DO UPDATE SET version = excluded.version, expected = excl
 """
 
 _OF_DRIFT: Final = """
-SELECT d.position, d.id, d.stream, d.version, d.tool, d.collection, d.case_id, d.field, d.is_word,
-    d.expected, d.reported, d.why, d.message, d.found_at, d.standing, d.silent_until, d.ended_at,
-    d.how, d.reason, d.ended_by
+SELECT r.position, r.id, r.stream, r.tool, r.collection, r.case_id, r.why, r.recorded_at,
+    r.version, r.field, r.is_word, r.expected, r.reported, r.message, r.standing, r.silent_until,
+    r.ended_at, r.how, r.reason, r.ended_by
 """
 
 # Differences by their ids.
 SELECT_DRIFT_NAMED: Final = (
     _OF_DRIFT
     + """
-FROM {views}.json_each(:ids) AS one JOIN {views}.drift AS d ON d.id = one.value ->> 0
+FROM {views}.json_each(:ids) AS one JOIN {views}.drift AS r ON r.id = one.value ->> 0
 """
 )
 
-# What a list of differences may ask; each empty where it is not asked. What is silent at a moment
-# is asked for with `silent` 1, what is not with 0, either with -1.
-_DRIFT_ASKED: Final = """
-    AND d.position < :before
-    AND d.standing = :standing
-    AND (:silent = -1 OR (:silent = 0 AND d.silent_until <= :now)
-        OR (:silent = 1 AND d.silent_until > :now))
-    AND (:tool = '' OR d.tool = :tool)
-    AND (:why = '' OR d.why = :why)
-    AND (:collection = '' OR d.collection = :collection)
-    AND (:case_id = '' OR d.case_id = :case_id)
-    AND (:since = '' OR d.found_at >= :since)
-ORDER BY d.position DESC LIMIT :most
+# What a list of differences may ask. What is silent at a moment is asked for with `silent` 1, what
+# is not with 0, either with -1.
+_DRIFT_ASKED: Final = (
+    """
+    AND r.standing = :standing
+    AND (:silent = -1 OR (:silent = 0 AND r.silent_until <= :now)
+        OR (:silent = 1 AND r.silent_until > :now))
 """
+    + ASKED
+)
+
+_PAGE: Final = _OF_DRIFT + "FROM {views}.drift AS r WHERE "
 
 # A page of differences, newest first, of all cases or of one.
-SELECT_DRIFT: Final = (
-    _OF_DRIFT + "FROM {views}.drift AS d WHERE d.standing = :standing" + _DRIFT_ASKED
-)
-SELECT_DRIFT_OF_CASE: Final = (
-    _OF_DRIFT
-    + "FROM {views}.drift AS d WHERE d.collection = :collection AND d.case_id = :case_id"
-    + _DRIFT_ASKED
-)
+SELECT_DRIFT: Final[Mapping[str, str]] = {
+    "case_id": _PAGE + OF_CASE + _DRIFT_ASKED,
+    "": _PAGE + "r.standing = :standing" + _DRIFT_ASKED,
+}
+
+# How many of each tool were dismissed until a time that has passed.
+COUNT_DRIFT_AGAIN: Final = """
+SELECT r.tool, count(*) FROM {views}.drift AS r INDEXED BY drift_silent
+WHERE r.standing = 1 AND r.silent_until <> '' AND r.silent_until <= :now GROUP BY r.tool
+"""

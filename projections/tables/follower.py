@@ -2,7 +2,7 @@
 
 from typing import Final
 
-FOLLOWER_TABLES: Final = (
+TABLES: Final = (
     # How far the read models have come, in one row, which is locked by who goes on. Every
     # `seen_at` is the latest `recorded_at` of all that was read: it never runs back. `unscrubbed`
     # counts the erasings whose traces may still be in a file. `build` tells one making of all these

@@ -1,8 +1,8 @@
-"""How many records there are of each sort."""
+"""What is asked of every list of records, and how many there are of each sort."""
 
 from typing import Final
 
-RECORD_TABLES: Final = (
+TABLES: Final = (
     # How many records there are of each sort: by read model, tool and name.
     """
     CREATE TABLE {views}.record_counts (
@@ -28,4 +28,22 @@ ON CONFLICT (model, tool, name) DO UPDATE
 SELECT_RECORD_COUNTS: Final = """
 SELECT tool, name, number FROM {views}.record_counts WHERE model = :model AND number <> 0
 ORDER BY tool, name
+"""
+
+# What leads to few records: those of a tool, those of a case; or nothing does.
+OF_TOOL: Final = "r.tool = :tool"
+OF_CASE: Final = "r.collection = :collection AND r.case_id = :case_id"
+ANY: Final = "r.position > 0"
+
+# What every list of records may ask, behind what it asks of its own; each empty where it is not
+# asked. The newest first.
+ASKED: Final = """
+    AND r.position < :before
+    AND (:tool = '' OR r.tool = :tool)
+    AND (:why = '' OR r.why = :why)
+    AND (:collection = '' OR r.collection = :collection)
+    AND (:case_id = '' OR r.case_id = :case_id)
+    AND (:since = '' OR r.recorded_at >= :since)
+    AND (:until = '' OR r.recorded_at < :until)
+ORDER BY r.position DESC LIMIT :most
 """

@@ -898,7 +898,8 @@ NOT_READABLE: dict[str, bytes] = {
     "a reference with a control character": b'{"references": {"crm": "a\\u0007"}}',
     "a reference with NUL": b'{"references": {"crm": "a\\u0000"}}',
     "a reference too long": b'{"references": {"crm": "' + b"r" * 201 + b'"}}',
-    "an empty reason": b'{"reason": ""}',
+    "a reason that is a number": b'{"reason": 7}',
+    "a reason too long": b'{"reason": "' + b"r" * 2001 + b'"}',
     "a time without an offset": b'{"occurred_at": "2026-05-04T10:00:00"}',
     "a day that is none": b'{"occurred_at": "2026-02-30T10:00:00Z"}',
     "since without a state": b'{"since": "2026-05-04T10:00:00Z"}',
@@ -912,6 +913,38 @@ def test_what_cannot_be_read_is_malformed(shared_service: Service, which: str) -
     answer = shared_service.by("crm").post("/v1/jobs", content=NOT_READABLE[which], headers=headers)
     assert (answer.status_code, code(answer)) == (400, "malformed-request"), answer.text
     assert len(answer.content) < 2000
+
+
+NO_REASONS = (None, "", " ", "\t\n", "\u200b\ufeff", "\u2800")
+"""Nothing at all, and what shows nothing: blanks, tabs, zero-width characters."""
+OVERRIDES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "a correction": ("POST", "/corrections", {"state": "scheduled"}),
+    "an erasing": ("POST", "/erase", {}),
+    "a transition": ("POST", "/transitions", {"transition": "cancel"}),
+    "a reference": ("PUT", "/references/crm", {"ref": "R-1"}),
+}
+
+
+@pytest.mark.parametrize("which", OVERRIDES)
+def test_what_nobody_can_read_is_no_reason(shared_service: Service, which: str) -> None:
+    """Staff act with a reason; one that is missing, empty or shows nothing is asked for alike."""
+    method, path, body = OVERRIDES[which]
+    job, staff = new_job(shared_service), shared_service.by("staff")
+    for reason in NO_REASONS:
+        asked = body if reason is None else {**body, "reason": reason}
+        answer = staff.request(method, job + path, json=asked)
+        assert (answer.status_code, code(answer)) == (422, "reason-required"), (reason, answer.text)
+    assert staff.get(job).json()["version"] == 1
+    for reason in NO_REASONS[1:]:
+        answer = staff.patch(f"{job}/fields", json={"scope": "x"}, params={"reason": reason})
+        assert (answer.status_code, code(answer)) == (422, "reason-required"), (reason, answer.text)
+
+
+def test_a_tool_that_gives_no_reason_has_none(shared_service: Service) -> None:
+    """What shows nothing is not kept as a reason, where none is needed."""
+    job, crm = new_job(shared_service), shared_service.by("crm")
+    answer = crm.post(f"{job}/transitions", json={"transition": "cancel", "reason": " \u200b"})
+    assert answer.json()["event"]["data"]["reason"] is None
 
 
 WRONG_VALUES: dict[str, tuple[str, str, str, bytes]] = {

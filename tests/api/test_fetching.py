@@ -9,11 +9,14 @@ import pytest
 
 from api.completing import PAUSE_SECONDS, Turns
 from api.fetching import Call, Fetcher, NotFetched, call_for
-from lifecycle.connectors import Connector, read_connector
+from lifecycle.connectors import Connector
 from lifecycle.deliveries import Message, understand
+from lifecycle.doubts import read_connector
 from lifecycle.journal import utc_now
+from lifecycle.refusals import BadDefinition
 from tests.api.products import Product, running_product
 
+ANYWHERE = "{url: '{where}', host: [x.example, 127.0.0.1]}"
 TOKEN = {"STATEKEEPER_SHOP_TOKEN": "a-token"}
 
 
@@ -58,7 +61,8 @@ def test_only_a_message_that_says_the_host_is_held_to_it() -> None:
     """What stands ahead of the path decides whose address it is, and not what follows."""
     for url in ("http://x.example", "http://x.example/{id}", "http://x.example?of={id}"):
         assert not asked(f"{{url: '{url}'}}", id=1).from_message
-    assert asked("{url: 'https://{id}.example/'}", id=1).from_message
+    shops = "{url: 'https://{id}.example/', host: 1.example}"
+    assert asked(shops, id=1).from_message
 
 
 def test_the_token_goes_along_unless_the_connector_says_otherwise() -> None:
@@ -76,7 +80,8 @@ def test_the_token_goes_along_unless_the_connector_says_otherwise() -> None:
         ("{url: 'https://x.example/{missing}'}", "nothing is found", False),
         ("{url: 'https://x.example/{env:UNSET}'}", "UNSET is not set", True),
         ("{url: 'file:///etc/{id}'}", "none of http or https", False),
-        ("{url: '{id}'}", "none of http or https", False),
+        ("{url: '{id}', host: x.example}", "none of http or https", False),
+        ("{url: 'https://{id}.example/', host: 2.example}", "no host that the connector", False),
     ],
 )
 def test_what_cannot_be_asked_is_said(fetch: str, gist: str, by_all: bool) -> None:  # noqa: FBT001 - a column of the table above
@@ -121,8 +126,8 @@ def test_the_operators_own_address_may_be_private(product: Product) -> None:
         "{url: 'http://[fe80::1]/{id}'}",
         "{url: 'http://[::ffff:169.254.169.254]/{id}'}",
         "{url: 'http://0.0.0.0:%(port)s/r/{id}'}",
-        "{url: '{where}'}",
-        "{url: 'https://{host}:%(port)s/r/{id}'}",
+        "{url: '{where}', host: 127.0.0.1}",
+        "{url: 'https://{host}:%(port)s/r/{id}', host: localhost}",
     ],
 )
 def test_no_message_leads_into_our_own_network(product: Product, fetch: str) -> None:
@@ -138,9 +143,50 @@ def test_no_message_leads_into_our_own_network(product: Product, fetch: str) -> 
 def test_no_secret_goes_where_a_message_says_unless_sealed(product: Product) -> None:
     """An address that came with a message is asked over https, or not at all."""
     with pytest.raises(NotFetched, match="not https") as said:
-        told("{url: '{where}'}", TOKEN, id=1, where=f'"{product.url}/r/1"')
+        told(ANYWHERE, TOKEN, id=1, where=f'"{product.url}/r/1"')
     assert not said.value.by_all
     assert not product.asked
+
+
+@pytest.mark.parametrize(
+    ("where", "is_named"),
+    [
+        ("https://api.shop.example/r/1", True),
+        ("https://API.shop.example:8443/r/1", True),
+        ("https://eu.records.example/r/1", True),
+        ("https://records.example/r/1", False),
+        ("https://evil.example/r/1", False),
+        ("https://api.shop.example.evil.example/", False),
+        ("https://evilrecords.example/", False),
+        ("https://api.shop.example@evil.example/", False),
+        ("https://evil.example/?api.shop.example", False),
+        ("https://evil.example#.records.example", False),
+        ("https://api.shop.example./r/1", False),
+    ],
+)
+def test_no_token_goes_to_a_host_that_nobody_named(where: str, *, is_named: bool) -> None:
+    """Whoever can send a message must not be sent the token: only the connector says where to."""
+    fetch = "{url: '{where}', host: [api.shop.example, '*.records.example']}"
+    if is_named:
+        assert asked(fetch, id=1, where=f'"{where}"').headers["Authorization"] == "Bearer a-token"
+    else:
+        with pytest.raises(NotFetched, match="no host that the connector names"):
+            asked(fetch, id=1, where=f'"{where}"')
+
+
+@pytest.mark.parametrize(
+    "fetch",
+    [
+        "{url: '{where}'}",
+        "{url: 'https://{id}.example/'}",
+        "{url: 'https://x.example:{id}/', host: '*'}",
+        "{url: 'https://{id}.com/', host: '*.com'}",
+    ],
+)
+def test_an_address_that_messages_say_needs_its_hosts(fetch: str) -> None:
+    """A connector that would send the token anywhere is refused at the start, with its line."""
+    with pytest.raises(BadDefinition, match=r"shop.yaml:5: fetch\.(url|host)"):
+        connector(fetch)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +204,7 @@ def test_no_secret_goes_where_a_message_says_unless_sealed(product: Product) -> 
 def test_an_address_that_is_none_is_the_messages_own_fault(where: str) -> None:
     """Whatever stands where an address should stand, other records are asked for all the same."""
     with pytest.raises(NotFetched) as said:
-        told("{url: '{where}'}", id=1, where=f'"{where}"')
+        told(ANYWHERE, id=1, where=f'"{where}"')
     assert not said.value.by_all
 
 

@@ -127,6 +127,8 @@ class TestLists:
             ("limit=0", 400, "1 to 500"),
             ("limit=501", 400, "1 to 500"),
             ("limit=ten", 400, "1 to 500"),
+            ("limit=000000001999999", 400, "1 to 500"),
+            ("limit=000000001" + "9" * 30, 400, "1 to 500"),
             ("cursor=%C3%BC", 400, "cursor"),
             ("cursor=abc", 400, "cursor"),
             ("cursor=bnVsbA", 400, "cursor"),

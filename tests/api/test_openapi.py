@@ -24,7 +24,9 @@ from tests.api.walk import walked
 from tests.databases import NewDatabase
 from tests.running import ROOT, Service
 
-NOT_BY_ASKING = {"internal-fault", "overloaded", "definition-not-adopted"}
+NOT_BY_ASKING = {
+    *("internal-fault", "overloaded", "definition-not-adopted", "too-many-requests"),
+}
 """The refusals that no single request brings about."""
 
 VOLATILE = {
@@ -100,10 +102,11 @@ def test_the_walk_meets_every_refusal() -> None:
 
 
 def test_the_document_is_served(described: dict[str, Any], sqlite_service: Service) -> None:
-    """The document stands at /schema/openapi.json, open to all."""
-    answer = httpx.get(f"{sqlite_service.url}/schema/openapi.json")
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.json() == described
+    """The document stands at /schema/openapi.json, and at /schema, open to all."""
+    for path in ("/schema/openapi.json", "/schema"):
+        answer = httpx.get(f"{sqlite_service.url}{path}")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == described
 
 
 def _settled(exchange: Exchange) -> object:

@@ -8,6 +8,7 @@ import pytest
 
 from api.pages.advice import GROUPS
 from api.pages.problems import SECURITY, example_of
+from api.pages.tries import TRIES_MAX
 from api.problems import STATUS, NotFound, kinds
 from lifecycle.refusals import Refusal
 from tests.running import running_service
@@ -67,6 +68,23 @@ def test_an_unknown_problem_is_one_itself(client: httpx.Client) -> None:
     assert answer.status_code == httpx.codes.NOT_FOUND
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == f"/problems/{NotFound.code}"
+
+
+def test_an_address_of_nothing_is_not_found(client: httpx.Client) -> None:
+    """Whoever asks for JSON is told so as a problem, key or none, and not asked to sign in."""
+    answer = client.get("/nonsense", headers={"Accept": "application/json"})
+    assert answer.status_code == httpx.codes.NOT_FOUND
+    assert answer.json()["type"] == f"/problems/{NotFound.code}"
+
+
+def test_who_tries_many_keys_is_told_to_wait(client: httpx.Client) -> None:
+    """A program that tries keys at the door of the pages is answered with a problem as well."""
+    for _ in range(TRIES_MAX):
+        client.post("/sign-in", data={"key": "sk_none"})
+    answer = client.post("/sign-in", data={"key": "sk_none"})
+    assert answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+    assert answer.json()["type"] == "/problems/too-many-requests"
+    assert int(answer.headers["retry-after"]) == answer.json()["retry_after"] > 0
 
 
 @pytest.mark.parametrize("path", ["/problems", "/problems/not-the-owner"])

@@ -12,6 +12,7 @@ import pytest
 from api.verifying import verify
 from lifecycle.catalogue import load
 from lifecycle.events import Heard, HeardAgain, Understood
+from lifecycle.hearing import RELEASED_MAX
 from lifecycle.opening import open_journal
 from lifecycle.reports import OUTCOMES
 from lifecycle.streams import message_id
@@ -20,6 +21,7 @@ from tests.databases import NewDatabase
 from tests.running import DEFINITIONS, Service, running_service, until
 
 NUMBERS = itertools.count(1)
+STAGE = {"status_field": "dealstage"}
 DAY = {"scheduled_for": "2026-05-11"}
 DUE = {"deposit_due": "500.00 USD"}
 PAID = {"deposit_paid": "500.00 USD"}
@@ -172,6 +174,46 @@ def test_what_cannot_be_heard_is_refused(
     sent = {"collection": "jobs", **body}
     answer = shared_service.by(by).post(f"/v1/tools/{tool}/reports", json=sent)
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
+
+
+def test_a_long_word_is_kept_and_parked(shared_service: Service, job: str) -> None:
+    """A word that nobody has declared is parked whole; only one of absurd length is refused."""
+    long = reported(shared_service, "crm", id=job, word="x" * 10_000, **STAGE)
+    assert (long["outcome"], long["reason"]) == ("parked", "unknown-word")
+    sent = {"collection": "jobs", "id": job, "word": "x" * 10_001, **STAGE}
+    answer = shared_service.by("crm").post("/v1/tools/crm/reports", json=sent)
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed-request")
+
+
+def test_what_nobody_has_declared_is_parked(shared_service: Service, job: str) -> None:
+    """Fields that nobody has declared wait; beside others they are told, and hold up nothing."""
+    alone = reported(shared_service, "crm", id=job, fields={"colour": "red"})
+    assert (alone["outcome"], alone["reason"]) == ("parked", "unknown-field")
+    beside = reported(shared_service, "crm", id=job, fields={"colour": "red", "scope": "A roof"})
+    assert (beside["outcome"], beside["taken"]) == ("applied", ["scope"])
+    assert beside["not_taken"] == {"colour": "unknown"}
+    staff = shared_service.by("staff")
+    last = staff.get("/v1/events?limit=1").headers["statekeeper-position"]
+    seen = {"Statekeeper-Position": last}
+    kept = staff.get(f"/v1/messages/{alone['message']}", headers=seen).json()
+    assert kept["values"] == {"colour": "red"}
+
+
+def test_very_many_that_waited_are_all_decided(shared_service: Service, job: str) -> None:
+    """What one append does not decide when a reference is set is decided after it, by itself."""
+    many, staff = RELEASED_MAX + 20, shared_service.by("staff")
+    for number in range(many):
+        said: dict[str, Any] = {"ref": f"visit-{job}", "fields": {"colour": str(number)}}
+        assert reported(shared_service, "projects", **said)["reason"] == "unknown-reference"
+    taken = {"ref": f"visit-{job}"}
+    answer = shared_service.by("projects").put(f"/v1/jobs/{job}/references/projects", json=taken)
+    assert answer.status_code == 200, answer.text
+
+    def decided() -> bool:
+        asked = {"collection": "jobs", "id": job, "why": "unknown-field", "limit": "500"}
+        return len(staff.get("/v1/messages", params=asked).json()["items"]) == many
+
+    until(decided, "all are decided")
 
 
 # --- everything heard has one outcome -----------------------------------------------------------

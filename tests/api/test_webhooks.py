@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hmac
 import json
 import re
 from collections import Counter
@@ -16,7 +17,7 @@ import pytest
 from api.ears import STANDARD
 from api.verifying import verify
 from lifecycle.catalogue import load
-from lifecycle.connectors import read_connector
+from lifecycle.doubts import read_connector
 from lifecycle.events import Heard
 from lifecycle.opening import open_journal
 from projections.store import open_store
@@ -50,20 +51,24 @@ tools:
   pipe: {title: Pipedrive, connector: pipe}
   chat: {title: Slack, connector: chat}
   graph: {title: Graph, connector: graph}
+  lab: {title: GitLab, connector: lab}
+  till: {title: Till, connector: till, record_for: [cash]}
 fields:
   paid: {type: money, owner: money}
+  tip: {type: money, owner: cash}
   starts: {type: date, owner: work}
   note: {type: text, owner: sales, personal: true}
 states:
   new: {title: New, owner: sales, initial: true}
   done: {title: Done, owner: work, final: true}
 transitions:
-  - {name: finish, from: new, to: done, by: [work, paint, own]}
+  - {name: finish, from: new, to: done, by: [work, paint, own, till]}
 words:
   crm: {dealstage: {new: presentationscheduled, done: closedwon}}
   field: {status: {new: active, done: archived}}
   paint: {stage: {new: [primed, painted], done: framed}}
   own: {stage: {new: begun, done: over}}
+  till: {state: {new: open, done: settled}}
 hears:
   crm: {dealstage: {presentationscheduled: open}}
 flows:
@@ -127,6 +132,24 @@ signature: {header: X-Signature}
 handshake: {query: validationToken}
 messages: value
 ref: resource
+""",
+    "lab": """
+signature: {header: X-Gitlab-Token, mac: token}
+id: {header: X-Gitlab-Event-UUID}
+kind: {header: X-Gitlab-Event}
+ref: project.id
+status_field: "'state'"
+word: object_attributes.state
+""",
+    "till": """
+signature: {header: X-Till, algorithm: sha512}
+id: event
+occurred_at: at
+kind: type
+ref: id
+status_field: "'state'"
+word: state
+fields: {tip: {amount: tip, currency: currency, minor: true}}
 """,
 }
 
@@ -245,6 +268,16 @@ def chat(body: bytes, _: str) -> dict[str, str]:
     return {"X-Slack-Signature": f"v0={hexed(signed)}", "X-Slack-Request-Timestamp": stamp}
 
 
+def lab(_body: bytes, _url: str) -> dict[str, str]:
+    """Send along what GitLab was given, and what it is about."""
+    return {"X-Gitlab-Token": SECRET, "X-Gitlab-Event": "Issue Hook", "X-Gitlab-Event-UUID": "u1"}
+
+
+def till(body: bytes, _: str) -> dict[str, str]:
+    """Sign with the longest hash."""
+    return {"X-Till": hmac.digest(SECRET.encode(), body, "sha512").hex()}
+
+
 SIGNED: dict[str, tuple[Signs, Any]] = {
     "crm": (products.hubspot, [deal(1)]),
     "pay": (products.stripe, {"id": "evt_1", "data": {"object": {"object": "charge"}}}),
@@ -257,6 +290,8 @@ SIGNED: dict[str, tuple[Signs, Any]] = {
     "pipe": (pipe, {"meta": {"id": "p1"}, "data": {"id": 7}}),
     "tasks": (tasks, {"events": [{"resource": {"gid": "1"}}]}),
     "chat": (chat, b"payload=%7B%22channel%22%3A%7B%22id%22%3A%22C1%22%7D%7D"),
+    "lab": (lab, {"project": {"id": 1}}),
+    "till": (till, {"event": "e1", "type": "payment", "id": "1"}),
 }
 
 
@@ -268,7 +303,7 @@ def test_who_signs_rightly_is_heard(service: Service, tool: str) -> None:
     before = heard(service)
     assert sent(service, tool, signs, content, **form).is_success
     assert [name for name, _ in news(service, before)] == [tool]
-    if tool == "pipe":  # which proves who sends, not what
+    if tool in {"pipe", "lab"}:  # which prove who sends, not what
         return
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     before = heard(service)
@@ -398,6 +433,19 @@ def test_introductions_are_answered_and_leave_nothing(service: Service) -> None:
     assert heard(service) == before
 
 
+def test_an_introduction_that_is_signed_wrongly_is_none(service: Service) -> None:
+    """Who carries a signature has to hold to it, also where something is to be read back."""
+    before, challenge = heard(service), {"type": "url_verification", "challenge": "3eZb"}
+    right = sent(service, "chat", chat, challenge)
+    assert (right.status_code, right.text) == (200, "3eZb")
+    wrong = sent(service, "chat", lambda body, url: chat(body + b" ", url), challenge)
+    assert (wrong.status_code, wrong.json()["type"]) == (401, "/problems/bad-signature")
+    hook = sent(service, "tasks", lambda *_: {"X-Hook-Signature": "00"}, b"", X_Hook_Secret="a")
+    assert (hook.status_code, "x-hook-secret" in hook.headers) == (401, False)
+    assert sent(service, "boards", None, {"challenge": "3eZb"}, "/not-its-token").status_code == 401
+    assert heard(service) == before
+
+
 def test_xero_is_told_that_we_can_tell(service: Service) -> None:
     """Xero's intent to receive: right signatures are answered 200 and nothing, wrong ones 401."""
     body = {"events": [], "firstEventSequence": 0, "lastEventSequence": 0, "entropy": "QQHZ"}
@@ -454,6 +502,49 @@ def test_one_message_that_nobody_understands_hurts_no_other(service: Service) ->
     assert news(service, before)["crm", "duplicate"] >= 4
 
 
+def test_kinds_that_nobody_declared_are_kept_apart(service: Service) -> None:
+    """Customer 7 is not payment 7: a reference says the kind, and only that record counts."""
+    name = linked(service, 460, "till", "7", kind="payment")
+    before = heard(service)
+    for number, kind in enumerate(("customer", "payment")):
+        content = {"event": f"k{number}", "type": kind, "id": "7", "state": "settled"}
+        assert sent(service, "till", till, content).is_success
+        assert shown(service, name)["state"] == ("new" if kind == "customer" else "done")
+    assert news(service, before) == {("till", "parked"): 1, ("till", "applied"): 1}
+
+
+@pytest.mark.parametrize(
+    ("number", "tip", "currency"),
+    [(471, "ZZZ", "USD"), (472, 10.5, "USD"), (473, 10, None), (474, 10, "ZZZ")],
+)
+def test_what_cannot_be_read_is_told(
+    service: Service, number: int, tip: Any, currency: str | None
+) -> None:
+    """Money and times that are no such things are told with the message, and have no effect."""
+    name = linked(service, number, "till", f"t{number}", kind="payment")
+    says = {"type": "payment", "id": f"t{number}", "tip": tip, "currency": currency}
+    before = heard(service)
+    content = {"event": f"m{number}", "at": "some time ago", **says}
+    assert sent(service, "till", till, content).is_success
+    assert news(service, before) == {("till", "applied"): 1}
+    staff, items = service.by("staff"), list[Any]()
+
+    def is_listed() -> bool:
+        asked = {"tool": "till", "collection": "orders", "id": name}
+        items[:] = staff.get("/v1/messages", params=asked).json()["items"]
+        return bool(items)
+
+    until(is_listed, "the message is in the list")
+    (item,) = items
+    assert item["unread"] == ["occurred_at", "fields.tip"]
+    assert staff.get(f"/v1/messages/{item['id']}").json()["not_taken"] == {"tip": "invalid"}
+    assert "tip" not in shown(service, name)["fields"]
+    with service.with_key(None) as window:
+        window.post("/sign-in", data={"key": service.keys["staff"]})
+        page = window.get("/messages", params={"outcome": "", "tool": "till"})
+    assert "Could not be read: occurred at, tip" in page.text
+
+
 def test_an_id_that_repeats_hides_no_message(service: Service) -> None:
     """What another message says is another message, whatever its product calls it."""
     name = linked(service, 300, "pay", "pi_300", kind="payment_intent")
@@ -469,6 +560,39 @@ def test_an_id_that_repeats_hides_no_message(service: Service) -> None:
     assert ("pay", "duplicate") in news(service, before)
     assert sum(news(service, before).values()) == 3
     assert shown(service, name)["state"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("tool", "body"), [("crm", b""), ("crm", b" \n"), ("crm", b"[]"), ("books", b'{"events": []}')]
+)
+def test_a_delivery_without_a_message_is_counted(service: Service, tool: str, body: bytes) -> None:
+    """What is rightly signed and says nothing is answered, and is one message that says nothing."""
+    before = heard(service)
+    signs: Signs = products.hubspot if tool == "crm" else products.xero
+    assert sent(service, tool, signs, body).is_success
+    assert news(service, before) == {(tool, "ignored"): 1}
+
+
+@pytest.mark.parametrize(("length", "kept"), [(5_000, 5_000), (10_000, 10_000), (10_001, 0)])
+def test_a_long_word_is_kept_and_parked(service: Service, length: int, kept: int) -> None:
+    """A word that nobody has declared waits for somebody to look at it, however long it is."""
+    name = linked(service, 450 + kept // 1000 + length % 2, "paint", f"long-{length}")
+    canvas = {"number": f"long-{length}", "stage": "x" * length}
+    content = {"batch": {"changes": [{"uid": f"l{length}", "canvas": canvas}]}}
+    before = heard(service)
+    assert sent(service, "paint", paint, content).is_success
+    assert news(service, before) == {("paint", "parked"): 1}
+    staff = service.by("staff")
+    last = staff.get("/v1/events?limit=1").headers["statekeeper-position"]
+    asked: dict[str, Any] = {
+        "params": {"collection": "orders", "id": name, "outcome": "parked"},
+        "headers": {"Statekeeper-Position": last},
+    }
+    (item,) = staff.get("/v1/messages", **asked).json()["items"]
+    assert (item["why"], item["word"]) == ("unknown-word", "x" * kept)
+    whole = staff.get(f"/v1/messages/{item['id']}").json()
+    assert whole["unread"] == ([] if kept else ["word"])
+    assert b"x" * length in base64.b64decode(whole["raw"])
 
 
 def test_without_a_connector_a_report_is_sent(service: Service) -> None:
@@ -567,7 +691,7 @@ def test_a_message_finds_its_lifecycle(
     text = ORDERS.replace(
         "words:\n", "words:\n  esign: {status: {new: sent, done: completed}}\n", 1
     )
-    text = text.replace("by: [work, paint, own]", "by: [work, esign]")
+    text = text.replace("by: [work, paint, own, till]", "by: [work, esign]")
     (made / "orders.yaml").write_text(text, encoding="utf-8")
     (made / "a_people.yaml").write_text(PEOPLE, encoding="utf-8")
     held = environment() | {"STATEKEEPER_ESIGN_SECRET": SECRET}
@@ -648,6 +772,20 @@ def test_a_record_that_comes_in_time_is_in_the_answer(asking: Service, product: 
     assert sent(asking, "field", products.jobber, job('Sm9i"Lzc=')).status_code == 200
     assert len(product.asked) == 1
     assert heard(asking)["field", "duplicate"] == 1
+
+
+def test_what_is_logged_is_one_object_a_line(asking: Service, product: Product) -> None:
+    """Also what libraries say; the address that was asked, and what stands in it, is not told."""
+    linked(asking, 1, "field", "J1")
+    product.records["J1"] = {"jobStatus": "active"}
+    assert sent(asking, "field", products.jobber, job("J1")).status_code == 200
+    assert sent(asking, "field", None, job("J1"), "?secret=s3cret").status_code == 401
+    assert product.asked
+    printed = ("Statekeeper", "First run", "Try", "  ")
+    lines = [one for one in asking.said.splitlines() if one and not one.startswith(printed)]
+    said = [json.loads(line) for line in lines]
+    assert "bad signature" in [one["event"] for one in said]
+    assert not [line for line in lines if product.url in line or "s3cret" in line]
 
 
 def test_a_slow_product_keeps_nobody_waiting(asking: Service, product: Product) -> None:

@@ -21,8 +21,9 @@ from lifecycle.catalogue import load
 from lifecycle.mapper import EntryMapper
 from lifecycle.model import Lifecycle
 from lifecycle.vault import Vault
-from projections.board import Key, Wanted, configurations_with, entries_with, page
+from projections.finding import Key, configurations_with, page
 from projections.follower import Follower
+from projections.sieve import CasesWanted
 from projections.store import Store, marks, open_store
 from projections.views import case_view
 from projections.worker import models
@@ -84,24 +85,25 @@ def fill(store: Store, cases: int, lifecycles: dict[str, Lifecycle]) -> None:
     print(f"  {told.events:,} events followed, {told.events / took:,.0f}/s (telling them included)")
 
 
-def asked(cases: int, lifecycle: Lifecycle, random: Random) -> dict[str, Callable[[], Wanted]]:
+def asked(cases: int, lifecycle: Lifecycle, random: Random) -> dict[str, Callable[[], CasesWanted]]:
     """Every way of asking for a page."""
     visible = lifecycle.personal
 
-    def wanted(**more: object) -> Callable[[], Wanted]:
-        return lambda: Wanted(collection="jobs", visible=visible, **more)  # type: ignore[arg-type]  # checked when it is built
+    def wanted(**more: object) -> Callable[[], CasesWanted]:
+        return lambda: CasesWanted(collection="jobs", visible=visible, **more)  # type: ignore[arg-type]  # checked when it is built
 
-    def words(of: Callable[[], tuple[str, ...]]) -> Callable[[], Wanted]:
-        return lambda: Wanted(collection="jobs", visible=visible, words=of())
+    def words(of: Callable[[], tuple[str, ...]]) -> Callable[[], CasesWanted]:
+        return lambda: CasesWanted(collection="jobs", visible=visible, words=of())
 
     def number() -> str:
         return str(random.randrange(cases))
 
     return {
         "all": wanted(),
-        "state": lambda: Wanted(collection="jobs", state=random.choice(["quoted", "completed"])),
+        "state": lambda: CasesWanted(
+            collection="jobs", state=random.choice(["quoted", "completed"])
+        ),
         "tool+word": wanted(
-            entries=entries_with(lifecycle, "crm", "closedwon"),
             configurations=configurations_with(lifecycle, "crm", "closedwon"),
         ),
         "updated_since": wanted(updated_since=BEGAN + timedelta(seconds=30 * cases)),
@@ -117,7 +119,7 @@ def asked(cases: int, lifecycle: Lifecycle, random: Random) -> dict[str, Callabl
         ),
         "q: two that never meet": words(lambda: ("harbour", "garden")),
         "q: a short number": words(lambda: (str(random.randrange(10, 1000)),)),
-        "q and state, a number": lambda: Wanted(
+        "q and state, a number": lambda: CasesWanted(
             collection="jobs",
             state="quoted",
             visible=visible,
@@ -126,9 +128,22 @@ def asked(cases: int, lifecycle: Lifecycle, random: Random) -> dict[str, Callabl
         "q: a rare word": words(lambda: (f"office{number()}",)),
         "q: a common word": words(lambda: ("bakery",)),
         "q: a common beginning": words(lambda: ("ba",)),
+        "q: a long beginning": words(lambda: ("offic",)),
         "q: one letter": words(lambda: ("j",)),
-        "q and state": lambda: Wanted(
+        "q and state": lambda: CasesWanted(
             collection="jobs", state="scheduled", visible=visible, words=("lake", "th")
+        ),
+        "q and state, never": lambda: CasesWanted(
+            collection="jobs", state="quoted", visible=visible, words=("lake", "garden")
+        ),
+        "q and updated_since": wanted(
+            updated_since=BEGAN + timedelta(seconds=30 * cases), words=("harbour", "15")
+        ),
+        "q and overdue, rare": lambda: CasesWanted(
+            collection="jobs",
+            overdue_at=datetime(2030, 1, 1, tzinfo=UTC),
+            visible=visible,
+            words=("harbour", "bakery", str(random.randrange(2000))),
         ),
     }
 

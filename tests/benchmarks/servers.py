@@ -57,6 +57,17 @@ class Server(msgspec.Struct, frozen=True):
         pss: int = sum(process.memory_full_info().pss for process in family)
         return pss / MIB
 
+    @property
+    def cpu_seconds(self) -> tuple[float, float]:
+        """What it has computed so far, and what its children have: a service's worker is one."""
+        itself = psutil.Process(self.pid)
+        return _computed(itself), sum(map(_computed, itself.children(recursive=True)))
+
+
+def _computed(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
 
 @contextmanager
 def noop(folder: Path, answer_bytes: int) -> Iterator[Server]:

@@ -47,6 +47,10 @@ JOBS = [f"BENCH-{number}" for number in range(CLIENTS)]
 WARM_UP_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
 """Between two turns: a follower catches up in its own time, not in its neighbour's."""
+REST_SECONDS_MAX = 60.0
+"""How long it may take to do so."""
+AT_REST = 0.2
+"""The part of a core that nobody who has caught up uses."""
 
 TITLES = {
     "noop": "Litestar, no-op",
@@ -65,6 +69,15 @@ class Contestant(msgspec.Struct, frozen=True):
     next_requests: Sequence[Callable[[], bytes]]
 
 
+class Turn(msgspec.Struct, frozen=True):
+    """One turn of one contestant."""
+
+    measured: Measured
+    service_seconds: float
+    """What it computed meanwhile and while it caught up."""
+    worker_seconds: float
+
+
 class Row(msgspec.Struct, frozen=True):
     """What the rounds of one contestant came to; each figure is the median of the rounds."""
 
@@ -77,6 +90,10 @@ class Row(msgspec.Struct, frozen=True):
     p99_ms: float
     of_noop: float | None
     """Median of the ratios to the no-op of the same round; None where it did not run."""
+    service_us: float
+    """What one transition costs the service itself, in microseconds of one core."""
+    worker_us: float
+    """The same for its worker, until it has caught up; 0 where there is none."""
     memory_mib: float
     """PSS of the server and its children after the last round, without PostgreSQL's."""
 
@@ -190,36 +207,55 @@ def take_turns(contestants: Sequence[Contestant], rounds: int, seconds: float) -
     """Measure round by round, after one round that nobody counts."""
     for contestant in contestants:
         turn(contestant, WARM_UP_SECONDS)
-    measured = [{each.name: turn(each, seconds) for each in contestants} for _ in range(rounds)]
-    return [row(each, measured) for each in contestants]
+    turns = [{each.name: turn(each, seconds) for each in contestants} for _ in range(rounds)]
+    return [row(each, turns) for each in contestants]
 
 
-def turn(contestant: Contestant, seconds: float) -> Measured:
-    """Let all clients of one contestant work."""
-    time.sleep(PAUSE_SECONDS)
+def turn(contestant: Contestant, seconds: float) -> Turn:
+    """Let all clients of one contestant work, and its followers catch up."""
+    server = contestant.server
+    service, worker = server.cpu_seconds
     try:
-        return uvloop.run(load(contestant.server.port, contestant.next_requests, seconds=seconds))
+        measured = uvloop.run(load(server.port, contestant.next_requests, seconds=seconds))
     except (UnexpectedAnswer, TimeoutError) as exc:
         raise UnexpectedAnswer(
             f"{TITLES[contestant.name]}: {str(exc) or 'answers stayed away'}"
         ) from exc
+    service_then, worker_then = rest(server)
+    return Turn(measured, service_then - service, worker_then - worker)
 
 
-def row(contestant: Contestant, rounds: Sequence[Mapping[str, Measured]]) -> Row:
+def rest(server: Server) -> tuple[float, float]:
+    """Wait until a server and its children have caught up; what they have computed by then."""
+    give_up_at = time.monotonic() + REST_SECONDS_MAX
+    before = server.cpu_seconds
+    while time.monotonic() < give_up_at:
+        time.sleep(PAUSE_SECONDS)
+        now = server.cpu_seconds
+        if sum(now) - sum(before) < AT_REST * PAUSE_SECONDS:
+            break
+        before = now
+    return before
+
+
+def row(contestant: Contestant, rounds: Sequence[Mapping[str, Turn]]) -> Row:
     """Sum up the rounds of one contestant."""
-    own = [measured[contestant.name] for measured in rounds]
+    own = [turns[contestant.name] for turns in rounds]
     ratios = [
-        measured[contestant.name].rate / measured["noop"].rate
-        for measured in rounds
-        if "noop" in measured
+        turns[contestant.name].measured.rate / turns["noop"].measured.rate
+        for turns in rounds
+        if "noop" in turns
     ]
     return Row(
         name=contestant.name,
-        rate=statistics.median(measured.rate for measured in own),
-        rates=[measured.rate for measured in own],
-        p50_ms=statistics.median(measured.p50_ms for measured in own),
-        p99_ms=statistics.median(measured.p99_ms for measured in own),
+        rate=statistics.median(one.measured.rate for one in own),
+        rates=[one.measured.rate for one in own],
+        p50_ms=statistics.median(one.measured.p50_ms for one in own),
+        p99_ms=statistics.median(one.measured.p99_ms for one in own),
         of_noop=statistics.median(ratios) if ratios else None,
+        service_us=statistics.median(one.service_seconds / one.measured.answers for one in own)
+        * 1e6,
+        worker_us=statistics.median(one.worker_seconds / one.measured.answers for one in own) * 1e6,
         memory_mib=contestant.server.memory_mib,
     )
 
@@ -242,7 +278,7 @@ def show(report: Report, console: Console) -> None:
         table(
             f"Durable transitions, {CLIENTS} clients, {report.rounds} rounds of "
             f"{report.seconds:g} s in turns{slow}\n{said}",
-            ["", "per second", "p50 ms", "p99 ms", "of no-op", "MiB"],
+            ["", "per second", "p50 ms", "p99 ms", "of no-op", "CPU µs", "worker µs", "MiB"],
             [shown(row) for row in report.rows],
         )
     )
@@ -264,6 +300,8 @@ def shown(row: Row) -> list[str]:
         f"{row.p50_ms:.1f}",
         f"{row.p99_ms:.1f}",
         "" if row.of_noop is None else f"{row.of_noop:.2f}",
+        f"{row.service_us:.0f}",
+        f"{row.worker_us:.0f}" if row.worker_us else "",
         f"{row.memory_mib:.0f}",
     ]
 

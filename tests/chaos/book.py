@@ -1,14 +1,13 @@
 """What the log says, read past all code of ours, and held against what clients were told."""
 
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import psycopg
 
 from tests.chaos.clients import Ask, Client, Heard, acknowledged
+from tests.conserving import rows
 
 MOVED = "case.transition-made.v1"
 ANSWERED = "request.answered.v1"
@@ -112,21 +111,3 @@ def _assert_was_so(ask: Ask, heard: Heard, states: Mapping[str, Sequence[tuple[i
     assert heard.code == "transition-not-open"
     assert heard.body["state"] in before + during, (ask, heard)
     assert OPEN_IN[ask.body["transition"]] != heard.body["state"], (ask, heard)
-
-
-def rows(database: str) -> Sequence[tuple[Any, ...]]:
-    """Every row of the log, by the database's own driver."""
-    columns = "position, originator_id, originator_version, topic, state"
-    if database.startswith("sqlite:///"):
-        file = sqlite3.connect(f"file:{database.removeprefix('sqlite:///')}?mode=ro", uri=True)
-        try:
-            return file.execute(
-                f"SELECT {columns} FROM stored_events ORDER BY position"  # noqa: S608 - names of our own tables
-            ).fetchall()
-        finally:
-            file.close()
-    address, _, schema = database.partition("schema=")
-    with psycopg.connect(address.rstrip("?&")) as server:
-        return server.execute(
-            f'SELECT {columns} FROM "{schema}".stored_events ORDER BY position'.encode()  # noqa: S608 - names of our own tables
-        ).fetchall()

@@ -2,9 +2,10 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -25,14 +26,21 @@ pytestmark = pytest.mark.chaos
 JOBS = 10
 KILLS = 3
 PAUSE_SECONDS = 0.15
+TELLING = (
+    *("followed", "taken", "posted", "ended", "end-decided"),
+    *("end-inserted", "end-committed", "struck-out", "put-off"),
+)
+"""Every step of telling a tool, from the log and back to it; see `doomed`."""
 
 
 class Worker:
     """A worker process over a database; it tells the books and the crew at the tool's address."""
 
-    def __init__(self, database: str, tool: FakeTool, log: Path) -> None:
+    def __init__(
+        self, database: str, tool: FakeTool, log: Path, program: Sequence[str] = PROGRAM
+    ) -> None:
         """Start nothing yet."""
-        self._database, self._log = database, log
+        self._database, self._log, self._program = database, log, program
         self._environment: Mapping[str, str] = {
             "ACCOUNTING_URL": tool.url, "ACCOUNTING_SECRET": SECRET,
             "PROJECTS_URL": tool.url, "PROJECTS_SECRET": SECRET,
@@ -44,13 +52,18 @@ class Worker:
         """Start it, and do not wait."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*PROGRAM, "worker", *over(self._database)],
+                [*self._program, "worker", *over(self._database)],
                 cwd=ROOT,
                 env=os.environ | self._environment,
                 stdout=log,
                 stderr=log,
             )
         self.lives += 1
+
+    @property
+    def died(self) -> bool:
+        """Whether it was started, and is no more."""
+        return self._process is not None and self._process.poll() is not None
 
     def kill(self) -> None:
         """End it as a loss of power would."""
@@ -60,9 +73,11 @@ class Worker:
 
 
 @contextmanager
-def worker(books: Carrying, tool: FakeTool, log: Path) -> Iterator[Worker]:
+def worker(
+    books: Carrying, tool: FakeTool, log: Path, program: Sequence[str] = PROGRAM
+) -> Iterator[Worker]:
     """Have a worker at hand; at the end nothing of it is left."""
-    one = Worker(books.database, tool, log)
+    one = Worker(books.database, tool, log, program)
     try:
         yield one
     finally:
@@ -153,3 +168,35 @@ def test_a_worker_killed_at_the_answer_sends_the_same_notice_again(
         books.conserved()
         each_ended_once(books, tool)
         assert tool.ids.count(tool.ids[0]) == 2
+
+
+def test_workers_killed_at_every_step_of_telling_lose_nothing(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """Wherever one dies, it or another goes on: two of them where a database may have two."""
+    database, doom, log = new_database(), tmp_path / "doom", tmp_path / "worker.log"
+    doomed = (sys.executable, "-m", "tests.chaos.doomed", str(doom))
+    with (
+        fake_tools() as (tool,),
+        carrying(database, {}) as books,
+        worker(books, tool, log, doomed) as first,
+        worker(books, tool, log, doomed) as second,
+    ):
+        workers = (first,) if database.startswith("sqlite") else (first, second)
+        for one in workers:
+            one.start()
+        for turn, step in enumerate(TELLING):
+            tool.behaves = (lambda _: Reply(status=503)) if step == "put-off" else lambda _: Reply()
+            named = doom.with_suffix(".new")
+            named.write_text(step)
+            named.rename(doom)
+            books.job(f"J-{turn}", deposit_due, deposit_paid, scheduled)
+            books.until(lambda: any(one.died for one in workers), f"one dies when {step}")
+            for one in workers:
+                if one.died:
+                    one.start()
+        tool.behaves = lambda _: Reply()
+        books.until(lambda: everything_ended(books), "all is told")
+        books.conserved()
+        each_ended_once(books, tool)
+        assert sum(one.lives for one in workers) == len(workers) + len(TELLING)

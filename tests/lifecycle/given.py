@@ -2,10 +2,11 @@
 
 `given(opened, paid).when(move("schedule"), by="projects").refused(FieldsMissing)`. Nothing is
 faked but the clock, which goes on an hour with every ask; what is known of each stream is a
-dictionary, where the journal has its memory of the log.
+dictionary, where the journal has its memory of the log. After every ask, what was heard and told
+has to add up, by the events and by what is known.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -30,9 +31,12 @@ from lifecycle.events import (
     ReactionPlanned,
 )
 from lifecycle.known import NOTHING, Known
+from lifecycle.messages import Message
+from lifecycle.mirror import Mirror
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import Refusal
 from lifecycle.settling import settle
+from tests.conserving import Sum, fact_of
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
 MORNING = datetime(2026, 5, 4, 14, 3, 11, 120_000, UTC)
@@ -111,11 +115,13 @@ class Streams(dict[str, Known]):
 class Given:
     """The cases of some lifecycles, as far as they have come."""
 
-    def __init__(self, *lifecycles: Lifecycle) -> None:
+    def __init__(self, *lifecycles: Lifecycle, known: Mapping[str, Known] | None = None) -> None:
+        """Begin with nothing; or in the middle, where the events before cannot be summed."""
         self.lifecycles = {one.collection: one for one in lifecycles}
         self.collection = lifecycles[0].collection
-        self.streams = Streams()
+        self.streams = Streams(known or {})
         self.entries: list[Entry] = []
+        self.sum = Sum() if known is None else None
         self.now = MORNING
 
     @property
@@ -149,7 +155,6 @@ class Given:
         collection: str | None = None,
         key: str | None = None,
         content: str = "",
-        refusals: bool = False,
         asker_is: Asker | None = None,
         versions: tuple[int, ...] | None = None,
         quiet: bool = False,
@@ -161,7 +166,7 @@ class Given:
             collection=collection or self.collection,
             id=id,
             what=what,
-            request=Request(key, content or repr(what), refusals) if key else None,
+            request=Request(key, content or repr(what)) if key else None,
             versions=versions,
             quiet=quiet,
         )
@@ -169,9 +174,37 @@ class Given:
             settled = settle(ask, self.streams, self.lifecycles, self.now)
         except Refusal as refusal:
             settled = Settled(refusal)
-        self.entries += settled.entries
-        self.streams.update(settled.known)
+        self.keep(settled.entries, settled.known)
         return Then(self, settled)
+
+    def keep(self, entries: Sequence[Entry], known: Mapping[str, Known]) -> None:
+        """Take in what was caused, all of which has to add up."""
+        self.entries += entries
+        self.streams.update(known)
+        if self.sum is None:
+            return
+        for entry in entries:
+            self.sum.take(fact_of(entry))
+        self.sum.conserved()
+        for stream in {entry.stream for entry in entries}:
+            self._agrees(stream, self.sum)
+
+    def _agrees(self, stream: str, log: Sum) -> None:
+        """Assert that what is known of a stream is what the events add up to."""
+        match self.streams[stream].state:
+            case Message() as message:
+                outcome = log.outcomes[stream.removeprefix("message:")]
+                assert (message.outcome, message.why) == outcome
+            case Mirror() as mirror:
+                tool = stream.rpartition("/")[2]
+                for notices, state in ((mirror.due, "waiting"), (mirror.given_up, "given-up")):
+                    assert {log.notices[tool, one] for one in notices} <= {state}
+                assert self._waiting(tool) == log.told[tool, "waiting"]
+
+    def _waiting(self, tool: str) -> int:
+        """How many notices wait for a tool, by what is known of its mirrors."""
+        mirrors = (known.state for name, known in self.streams.items() if name.endswith(f"/{tool}"))
+        return sum(len(one.due) for one in mirrors if isinstance(one, Mirror))
 
 
 class Then:

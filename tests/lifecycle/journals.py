@@ -7,7 +7,7 @@ from typing import Any
 from lifecycle.asks import Answer, Ask, Request
 from lifecycle.case import Case
 from lifecycle.events import Asker, Entry
-from lifecycle.journal import Journal, Outcome
+from lifecycle.journal import Journal, Outcome, Record
 from lifecycle.memory import Memory
 from lifecycle.model import Lifecycle
 from lifecycle.opening import open_journal
@@ -46,7 +46,7 @@ def ask(
     )
 
 
-def together(journal: Journal, *asks: Ask) -> list[Outcome]:
+def together(journal: Journal, *asks: Ask | Record) -> list[Outcome]:
     """Put asks to the journal so that they are decided in one batch, and wait for all."""
     return journal.answer_many_later(asks, 0).result()
 

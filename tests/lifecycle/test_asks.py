@@ -145,10 +145,11 @@ class TestReferences:
         story = given(opened)
         for ask in (
             TakeReference(tool="fax", ref="1"),
-            TakeReference(tool="crm", kind="lead", ref="1"),
             released("fax", "1"),
         ):
             story.when(ask, by="crm").refused(UnknownTool)
+        kind = TakeReference(tool="crm", kind="lead", ref="1")
+        story.when(kind, by="crm").refused(UnknownReference, "no kind of reference 'lead'", "deal")
         story.when(LookUp("fax", "1"), by="crm", id="").refused(UnknownTool)
         asked = story.when(Open(references={"fax": ("1",)}), by="crm", id="C-2")
         asked.refused(UnknownTool, "'fax'", "crm, accounting, projects")
@@ -216,24 +217,45 @@ class TestIdempotency:
         story.when(ask, by="accounting", key="a").refused(ConditionNotMet)
         story.when(Move(transition="cancel"), by="crm", key="a").then(TransitionMade)
 
-    def test_an_import_is_answered_by_its_refusal_too(self) -> None:
-        """A line that was refused is refused again in the same words, though the case has moved."""
-        story = given(opened, deposit_due)
-        line: dict[str, Any] = {"by": "projects", "key": "line 1", "refusals": True}
-        first = story.when(scheduled.what, **line).refused(TransitionNotOpen)
+    def test_a_refusal_that_an_older_log_remembers_is_decided_again(self) -> None:
+        """Such a record is read, and holds up nobody: not even what another content asks."""
+        record = Answered(
+            recorded_at=MORNING,
+            by=Asker(tool="projects"),
+            content="digest",
+            case="case:jobs/C-1",
+            version=2,
+            event_version=0,
+            status=0,
+            refused="transition-not-open",
+            detail="cannot 'schedule' C-1",
+        )
+        known = {request_stream(record.by, "line 1"): Known(1, record)}
+        story = Given(shipped()["field_service"], known=known).also(opened, deposit_due)
+        story.when(scheduled.what, by="projects", key="line 1").refused(TransitionNotOpen)
         story.also(deposit_paid)
-        again = story.when(scheduled.what, **line).refused(TransitionNotOpen)
-        assert (again.detail, again.facts) == (first.detail, {"replayed": True})
-        story.when(scheduled.what, by="projects", key="line 2", refusals=True).then(TransitionMade)
+        done = story.when(scheduled.what, by="projects", key="line 1")
+        done.then(TransitionMade)
+        assert done.entries[-1].version == 2
+        assert story.when(scheduled.what, by="projects", key="line 1").answer.replayed
 
-    def test_a_remembered_refusal_keeps_nothing_personal(self) -> None:
-        """Of a value that no format took, the path is remembered and not the value."""
-        story = given(opened)
-        line: dict[str, Any] = {"by": "crm", "key": "1", "content": "digest", "refusals": True}
-        for _ in range(2):
-            asked = story.when(tell(email="A. Customer, by phone"), **line)
-            asked.refused(InvalidFields, "email")
-        assert "A. Customer" not in repr(story.entries[-1].event)
+    def test_a_line_of_an_import_stays_refused_once_it_was_overtaken(self) -> None:
+        """A later line of its case was applied: it is refused again in the same words."""
+        record = Answered(
+            recorded_at=MORNING,
+            by=Asker(tool="projects"),
+            content="",
+            case="case:jobs/C-1",
+            version=0,
+            event_version=0,
+            status=0,
+            refused="transition-not-open",
+            detail="cannot 'schedule' C-1 in state 'quoted'",
+        )
+        known = {request_stream(record.by, "line 1"): Known(1, record)}
+        story = Given(shipped()["field_service"], known=known).also(opened, deposit_due)
+        again = story.when(scheduled.what, by="projects", key="line 1").refused(TransitionNotOpen)
+        assert (again.detail, again.facts) == (record.detail, {"replayed": True})
 
     def test_keys_are_per_tool(self) -> None:
         """What one tool calls its request is nothing to another."""
@@ -448,6 +470,8 @@ IN_ORDER = [
     Two(UnknownCollection, "unknown-case", Look(), more={"collection": "cars", "id": "C-9"}),
     Two(UnknownCase, "unknown-transition", move("fly"), more={"id": "C-9"}),
     Two(UnknownCase, "version-moved", move("cancel"), more={"id": "C-9", **LATE}),
+    Two(UnknownTool, "unknown-case", TakeReference(tool="fax", ref="1"), more={"id": "C-9"}),
+    Two(UnknownTool, "unknown-case", released("fax", "1"), more={"id": "C-9"}),
     Two(UnknownTool, "version-moved", TakeReference(tool="fax", ref="1"), more=LATE),
     Two(UnknownTool, "case-exists", Open(references={"fax": ("1",)})),
     Two(UnknownTool, "not-the-owner", released("fax", "1")),

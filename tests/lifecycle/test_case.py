@@ -1,7 +1,9 @@
 """What may happen to one case: on shipped definitions, and on one made for the rare rules."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
+from typing import cast
 
 import pytest
 from hypothesis import given as for_all
@@ -13,6 +15,7 @@ from lifecycle.events import (
     ERASED,
     CaseAdopted,
     CaseOpened,
+    Condition,
     Erased,
     FieldsSet,
     StateCorrected,
@@ -49,6 +52,36 @@ from tests.lifecycle.given import (
     shipped,
     tell,
 )
+
+applied = Did("desk", Open())
+
+
+@cache
+def loans() -> Lifecycle:
+    """A lifecycle in which one word of the trade stands for three transitions."""
+    return declared(
+        """
+lifecycle: loan
+version: 1
+title: Loan
+collection: loans
+tools:
+  desk: {title: Desk}
+  boss: {title: Boss}
+  till: {title: Till}
+fields:
+  income:   {type: money, owner: desk}
+  score:    {type: number, owner: desk}
+  verified: {type: boolean, owner: desk}
+states:
+  applied: {title: Applied, owner: desk, initial: true}
+  granted: {title: Granted, owner: boss, final: true}
+transitions:
+  - {name: decide, from: applied, to: granted, by: desk, when: "income >= '20.00 USD'"}
+  - {name: decide, from: applied, to: granted, by: boss, when: score >= 600}
+  - {name: decide, from: applied, to: granted, by: boss, when: verified}
+"""
+    )
 
 
 @cache
@@ -387,6 +420,48 @@ class TestFields:
         given(opened).when(tell(deposit_due="1.00 USD")).refused(ReasonRequired)
         ask = tell(deposit_due="1.00 USD", reason="letter")
         given(opened).when(ask).then(FieldsSet, override=True, reason="letter")
+
+
+class TestOneNameForSeveral:
+    """Transitions that share a name: of a no it is said what came nearest."""
+
+    MONEY = Did("desk", tell(income="10.00 USD"))
+
+    def test_the_first_whose_condition_holds_is_chosen(self) -> None:
+        """Then its owner is judged, whoever could make another of them."""
+        story = given(applied, self.MONEY, Did("desk", tell(score=700)), lifecycle=loans())
+        story.when(move("decide"), by="desk").refused(NotTheOwner, "for boss")
+        assert story.when(move("decide"), by="boss").done().case.state == "granted"
+
+    def test_one_that_only_lacks_facts_is_nearest(self) -> None:
+        """However the conditions of the others stand: the asker learns what to find out."""
+        story = given(applied, self.MONEY, lifecycle=loans())
+        refusal = story.when(move("decide"), by="boss").refused(FieldsMissing, "score")
+        assert refusal.facts["missing"] == ["score"]
+        (way,) = open_transitions(story.case, loans())
+        assert (way.to, way.blocked) == ("granted", "score is not set")
+
+    def test_where_no_condition_holds_each_is_said(self) -> None:
+        """With the values that each has seen, and a yes or no as people say it."""
+        known = Did("desk", tell(score=100, verified=False))
+        story = given(applied, self.MONEY, known, lifecycle=loans())
+        refusal = story.when(move("decide"), by="boss").refused(
+            ConditionNotMet, "score >= 600 does not hold (score is 100); and verified does not hold"
+        )
+        assert "(verified is no)" in refusal.detail
+        conditions = cast("Sequence[Condition]", refusal.facts["conditions"])
+        assert [one.values for one in conditions] == [{"score": 100}, {"verified": False}]
+        (way,) = open_transitions(story.case, loans())
+        assert way.blocked == (
+            "income >= '20.00 USD' does not hold; and score >= 600 does not hold;"
+            " and verified does not hold"
+        )
+
+    def test_only_those_count_that_the_asker_could_make(self) -> None:
+        """What another might do with more facts is no news to somebody who may not do it."""
+        story = given(applied, self.MONEY, lifecycle=loans())
+        story.when(move("decide"), by="desk").refused(ConditionNotMet, "income")
+        story.when(move("decide"), by="till").refused(NotTheOwner)
 
 
 class TestAuto:

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from lifecycle.chart import Chart
 from lifecycle.checks import Source, check
-from lifecycle.connectors import Connector, read_connector
+from lifecycle.connectors import Connector
 from lifecycle.coverage import steps
 from lifecycle.declaration import Declaration, State, Transition, walk
 from lifecycle.definition import UNREAD, read, skim
+from lifecycle.doubts import read_connector
 from lifecycle.refusals import BadDefinition, Problem
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
@@ -290,6 +291,13 @@ JOB_SLIPS = [
         "fields.day.owner", "no tool or domain 'excution'", id="field of nobody",
     ),
     pytest.param(
+        "in, how: webhook", "in, how: poll", "flows[1]", "a poll needs `every`", id="how often"
+    ),
+    pytest.param(
+        "[small, large]", "[small, large, small]", "fields.size.choices", "'small' stands twice",
+        id="one choice twice",
+    ),
+    pytest.param(
         ", choices: [small, large]", "", "fields.size", "a choice needs `choices: [...]`",
         id="choice without choices",
     ),
@@ -402,7 +410,8 @@ JOB_SLIPS = [
         id="rate",
     ),
     pytest.param(
-        "out, how: manual", "out, how: poll", "flows[2].how", "a poll only hears", id="told by poll"
+        "out, how: manual", "out, how: poll, every: 1 hour", "flows[2].how", "a poll only hears",
+        id="told by poll",
     ),
     pytest.param(
         "promises:\n", "  - {tool: books, direction: out, how: manual}\npromises:\n",
@@ -511,6 +520,9 @@ def test_a_slip_is_named_where_it_stands(
 @pytest.mark.parametrize(
     ("old", "new", "path", "gist"),
     [
+        pytest.param("lost: {owner: pipeline, final: true}",
+                     "lost: {owner: pipeline, final: true, within: 1 day}", "states.lost.within",
+                     "'lost' is final: no case there is late", id="the end is never late"),
         pytest.param("gone: lose", "gone: finish", "hears.crm.stage.gone",
                      "'crm' may not 'finish' (crew may)", id="heard but not its own"),
         pytest.param("crm: {stage: {new", "crm: {stadium: {new", "hears.crm.stadium",
@@ -554,7 +566,7 @@ def test_a_product_that_is_written_to_needs_no_address() -> None:
         "  - {tool: crm, direction: in, how: webhook, steward: s@x.example}\npromises:\n",
     )
     assert [one.path for one in errors(text)] == ["flows[2]"]
-    spoken = SALES + b"signature: {none: true}\nwrite: {url: 'https://sales.example/{ref}'}\n"
+    spoken = SALES + b"signature: {none: true}\nwrite: {url: 'https://sales.example/{data.id}'}\n"
     source = Source(*read(text.encode(), "1.yaml"))
     connector = read_connector(spoken, "sales.yaml")[0]
     unset = check([source], {"sales": connector}, ENVIRONMENT)
@@ -562,6 +574,10 @@ def test_a_product_that_is_written_to_needs_no_address() -> None:
     token = {**ENVIRONMENT, "STATEKEEPER_CRM_SECRET": "3f9c0d7e5a1b4c68"}
     found = check([source], {"sales": connector}, token)
     assert [one.path for one in found if one.path.startswith("flows")] == []
+    named = spoken.replace(b"https://sales.example", b"{env:SALES}")
+    lacking = check([source], {"sales": read_connector(named, "sales.yaml")[0]}, token)
+    (warning,) = (one for one in lacking if one.path.startswith("flows"))
+    assert warning.message == "SALES is not set, by which its product is told"
 
 
 def test_regions_are_all_entered() -> None:

@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from lifecycle.asks import Ask, Taken
 from lifecycle.changes import Open
 from lifecycle.events import Asker, Heard
 from lifecycle.journal import Journal
 from lifecycle.messages import Complete, Hear, Retry, Waiting
+from lifecycle.mirror import Claims
 from lifecycle.reports import Report
 from lifecycle.streams import unfetched_stream
 from tests.databases import NewDatabase
@@ -96,3 +99,20 @@ def test_what_came_is_for_who_asks_only(new_database: NewDatabase) -> None:
         journal.answer_now(ask(Open(references={"projects": ("9",)})))
         assert journal.known_now(STREAM).state.outcome == "early"  # type: ignore[union-attr]  # a message, as it was asked for
         assert journal.mapper.raw(stored) is None
+
+
+def test_the_records_time_counts_where_the_message_had_none(new_database: NewDatabase) -> None:
+    """Nothing is stale by the moment in which a record happened to be asked for."""
+    with journal_on(new_database()) as journal:
+        journal.answer_now(ask(Open(references={"projects": ("9",)})))
+        bare = named()
+        report = replace(bare.report, occurred_at=None)
+        put(journal, replace(bare, report=report))
+        told = record()
+        assert told.report is not None
+        done = put(journal, replace(told, report=replace(told.report, occurred_at=SEEN)))
+        assert done.message.heard.at == SEEN
+        assert done.message.outcome == "early"
+        listed = journal.known_now(f"claims:{done.message.case}").state
+        assert isinstance(listed, Claims)
+        assert [claim.at for claim in listed.open] == [SEEN]

@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.connectors import Amount, Connector, Header, read_connector
+from lifecycle.connectors import Amount, Connector, Header
 from lifecycle.declaration import Declaration, Ignore
 from lifecycle.definition import BYTES_MAX, Marks, read, schema
+from lifecycle.doubts import read_connector
 from lifecycle.refusals import BadDefinition, Problem
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
@@ -374,7 +375,7 @@ def test_the_schema_refuses_what_is_refused_here(old: str, new: str) -> None:
 CONNECTOR = b"""\
 connector: teller
 title: Teller
-signature: {header: X-Sign, secret: base64, tolerance: 5 minutes}
+signature: {header: X-Sign, secret: base64}
 id: [account, number]
 status_field: "'status'"
 fields: {paid: {amount: total, currency: unit, minor: true}, name: who}

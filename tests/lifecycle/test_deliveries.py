@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lifecycle.bodies import BYTES_MAX, JSON, NotUnderstood
 from lifecycle.catalogue import load
-from lifecycle.connectors import Connector, read_connector
+from lifecycle.connectors import Connector
 from lifecycle.deliveries import (
     Delivery,
     Message,
@@ -23,6 +23,7 @@ from lifecycle.deliveries import (
     named,
     understand,
 )
+from lifecycle.doubts import read_connector
 from lifecycle.fields import TYPES, NotThat, normalise
 from lifecycle.readings import moment, money, shaped
 from lifecycle.refusals import BadDefinition
@@ -96,7 +97,8 @@ def test_what_a_published_payload_says(payload: str) -> None:
     spoken = shipped(payload.partition("/")[0])
     messages = heard(spoken, (PAYLOADS / payload).read_bytes()).messages
     stated = [line for line in lines()[payload] if any(line.values())]
-    assert [as_line(spoken, message) for message in messages] == stated
+    said = [message for message in messages if not message.is_empty]
+    assert [as_line(spoken, message) for message in said] == stated
     assert not any(message.unread for message in messages)
 
 
@@ -355,9 +357,10 @@ def test_what_is_no_introduction_is_not_answered_as_one() -> None:
 
 
 def test_xero_is_introduced_by_bodies_that_say_nothing() -> None:
-    """A body without events is answered like any other and leaves no message."""
+    """A body without events is answered like any other, and counts as one that says nothing."""
     delivery = heard(shipped("xero"), {"events": [], "firstEventSequence": 0})
-    assert (delivery.messages, delivery.answer.status) == ((), 200)
+    assert [one.is_empty for one in delivery.messages] == [True]
+    assert delivery.answer.status == 200
 
 
 FORM = {
@@ -601,6 +604,9 @@ def test_a_body_in_which_no_message_is_found_is_one() -> None:
     [
         "2026-05-04T14:03:11Z", "2026-05-04T16:03:11+02:00", "2026-05-04T16:03:11+0200",
         "2026-05-04 14:03:11", "2026-05-04T14:03:11.000000000Z", 1_777_903_391, "1777903391",
+        1_777_903_391_000_000, "1777903391000000000", "2026-05-04 14:03:11 UTC",
+        "20260504T140311Z", "20260504T160311+0200", "Mon, 04 May 2026 14:03:11 GMT",
+        "4 May 2026 16:03:11 +0200",
         1_777_903_391_000, "1777903391000", Decimal("1777903391.000"), "/Date(1777903391000+0000)/",
     ],
     ids=repr,
@@ -612,8 +618,8 @@ def test_a_time_is_read_however_it_is_written(written: object) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", "yesterday", "2026-05-04", "04/05/2026 14:03", "9" * 17, 10**30, True, None, [],
-     "2026-05-04T25:00:00Z", Decimal("Infinity"), "/Date(99999999999999999)/"],
+    ["", "yesterday", "2026-05-04", "04/05/2026 14:03", "9" * 21, 10**30, True, None, [],
+     20261120100000, "2026-05-04T25:00:00Z", Decimal("Infinity"), "/Date(99999999999999999)/"],
     ids=repr,
 )  # fmt: skip
 def test_a_time_that_could_be_another_is_none(written: object) -> None:
@@ -830,6 +836,104 @@ def test_an_expression_is_bounded(expression: str, gist: str) -> None:
     """What nobody writes by hand is refused before it is evaluated."""
     with pytest.raises(BadDefinition, match=gist):
         connector(f"ref: '{expression}'")
+
+
+BY_HEADER = """
+id: {header: X-GitHub-Delivery}
+occurred_at: {header: X-Sent}
+kind: {header: X-GitHub-Event}
+ref: {header: X-Record}
+status_field: {header: X-Field}
+word: {header: X-Topic}
+"""
+SENT_ALONG = [
+    ("x-github-delivery", "72d3162e"), ("X-Sent", "Mon, 04 May 2026 14:03:11 GMT"),
+    ("X-GitHub-Event", "issues"), ("X-Record", "7"), ("X-Field", "state"),
+    ("X-Topic", " orders/paid "),
+]  # fmt: skip
+
+
+def test_a_message_may_say_things_in_headers() -> None:
+    """GitHub names the kind there, Shopify the word; several in one body share them."""
+    message = one(connector(BY_HEADER), {}, headers=SENT_ALONG)
+    assert (message.event_id, message.occurred_at, message.kind) == ("72d3162e", NOW, "issues")
+    assert (message.ref, message.status_field, message.word) == ("7", "state", "orders/paid")
+    several = heard(connector(BY_HEADER), [{}, {}], headers=SENT_ALONG).messages
+    assert [(said.word, said.event_id) for said in several] == [
+        ("orders/paid", "72d3162e:0"), ("orders/paid", "72d3162e:1")
+    ]  # fmt: skip
+    bare = one(connector(BY_HEADER), {})
+    assert (bare.kind, bare.ref, bare.word, bare.unread) == (None, None, None, {})
+
+
+def test_what_stood_in_headers_is_known_when_the_record_comes() -> None:
+    """What is kept of a message until its record can be had holds them too."""
+    spoken = connector(
+        "kind: {header: X-Topic}\nref: id\nword: record.state\n"
+        "fetch: {url: 'https://x.example/{id}'}"
+    )
+    message = one(spoken, {"id": 7}, headers=[("x-topic", "orders")])
+    again = named(spoken, kept(message))
+    for waiting in (message, again):
+        told = completed(spoken, waiting, {"state": "paid"})
+        assert (told.kind, told.ref, told.word) == ("orders", "7", "paid")
+        assert told.content == {"id": 7}
+
+
+@pytest.mark.parametrize("headers", ["a text", {"x-topic": "invoices"}, {}])
+def test_a_message_that_looks_like_our_envelope_is_read_as_it_came(headers: JSON) -> None:
+    """What a product sends is never taken for what we wrote about a message ourselves."""
+    spoken = connector(
+        "kind: {header: X-Topic}\nref: '\"@content\".id'\nword: record.state\n"
+        "fetch: {url: 'https://x.example/{\"@content\".id}'}"
+    )
+    content = {"@content": {"id": 7}, "@headers": headers}
+    for sent in ([("x-topic", "orders")], []):
+        message = one(spoken, content, headers=sent)
+        assert message.needs_fetch
+        assert named(spoken, kept(message)) == message
+
+
+def test_what_looks_like_our_envelope_and_was_kept_bare_is_read_too() -> None:
+    """Before such were put into an envelope they were kept as they came."""
+    spoken = connector("ref: '\"@content\".id'\nfetch: {url: 'https://x.example/'}")
+    bare = b'{"@content": {"id": 7}, "@headers": "a text"}'
+    assert named(spoken, bare).ref == "7"
+
+
+def test_the_time_may_be_the_records() -> None:
+    """It counts where the message has none, and tells it from others that name the same."""
+    text = "ref: id\noccurred_at: at || record.at\nfetch: {url: 'https://x.example/{id}'}"
+    spoken = connector(text)
+    bare = one(spoken, {"id": 7})
+    assert bare.occurred_at is None
+    told = [completed(spoken, bare, {"at": at}) for at in (NOW.isoformat(), 1_777_903_392)]
+    assert [said.occurred_at for said in told] == [NOW, NOW + timedelta(seconds=1)]
+    assert told[0].digest != told[1].digest
+    assert completed(spoken, bare, {"at": 1_777_903_391}).digest == told[0].digest
+    assert completed(spoken, bare, {}).digest == bare.digest
+    timed = one(spoken, {"id": 7, "at": 1_777_903_391})
+    later = completed(spoken, timed, {"at": 1_777_903_999})
+    assert (later.occurred_at, later.digest) == (NOW, timed.digest)
+    with_id = connector(f"{text}\nid: event")
+    named_one = one(with_id, {"id": 7, "event": "e1"})
+    assert completed(with_id, named_one, {"at": 1_777_903_392}).digest == named_one.digest
+
+
+def test_a_salesforce_message_is_xml() -> None:
+    """Elements are read by their names without prefixes, from the outermost one inwards."""
+    body = b"""<?xml version="1.0" encoding="UTF-8"?>
+    <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>
+      <notifications xmlns="http://soap.sforce.com/2005/09/outbound">
+        <Notification><Id>04l1</Id><sObject xmlns:sf="urn:sobject.enterprise.soap.sforce.com">
+          <sf:Id>0061</sf:Id><sf:StageName>Closed Won</sf:StageName></sObject></Notification>
+      </notifications></soapenv:Body></soapenv:Envelope>"""
+    spoken = connector(
+        "messages: Envelope.Body.notifications.Notification\nid: Id\nref: sObject.Id\n"
+        "status_field: \"'stage'\"\nword: sObject.StageName"
+    )
+    message = one(spoken, body, headers=[("Content-Type", "text/xml; charset=utf-8")])
+    assert (message.event_id, message.ref, message.word) == ("04l1", "0061", "Closed Won")
 
 
 def test_a_long_list_of_alternatives_is_not_deep() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lifecycle.asks import Causing, record
+from lifecycle.asks import Causing, Taken, record
 from lifecycle.changes import Open
 from lifecycle.drift import Resolve, standing
 from lifecycle.events import (
@@ -19,9 +19,16 @@ from lifecycle.events import (
     NoticeDue,
     TransitionMade,
 )
+from lifecycle.messages import Message
 from lifecycle.mirror import SILENT, Drift, Mirror
 from lifecycle.model import Lifecycle
-from lifecycle.refusals import NotThere, ReasonRequired, StaffOnly, TransitionNotOpen
+from lifecycle.refusals import (
+    ConditionNotMet,
+    NotThere,
+    ReasonRequired,
+    StaffOnly,
+    TransitionNotOpen,
+)
 from tests.lifecycle.given import (
     CONFIRMED,
     Given,
@@ -51,6 +58,14 @@ def mirror(story: Given, tool: str) -> Mirror:
 def drifts(story: Given, tool: str) -> dict[str, Drift]:
     """How a tool differs, by field."""
     return dict(mirror(story, tool).drifts)
+
+
+def state_of(story: Given, then: Then) -> Message:
+    """A message as it stands by now."""
+    assert isinstance(then.outcome, Taken)
+    state = story.streams[then.outcome.stream].state
+    assert isinstance(state, Message)
+    return state
 
 
 def found(then: Then) -> list[DriftFound]:
@@ -89,7 +104,7 @@ def deliver(story: Given, tool: str, *, only: str = "") -> list[Event]:
             recorded_at=story.now, by=Asker(), attempts=1, status=200, **about, **told
         )
         record(causing, stream, taken)
-    story.streams.update(causing.known)
+    story.keep(causing.entries, causing.known)
     return [entry.event for entry in causing.entries]
 
 
@@ -187,14 +202,48 @@ class TestWords:
         story.when(move("cancel"), by="crm").done()
         assert drifts(story, "projects")["status"].expected == "archived"
 
+    def test_a_message_and_its_difference_expect_the_same(self) -> None:
+        """Whichever way a word came to differ, both name the word that would be right then."""
+        story = given(opened)
+        early = say(story, "projects", "upcoming")
+        story.when(move("cancel"), by="crm").done()
+        assert state_of(story, early).heard.expected == drifts(story, "projects")["status"].expected
+
+        story = given(opened, deposit_due)
+        paid = {"deposit_paid": "500.00 USD"}
+        then = say(story, "accounting", "To invoice", status_field="stage", fields=paid)
+        assert drifts(story, "accounting")["stage"].expected == "Deposit paid"
+        assert state_of(story, then).heard.expected == "Deposit paid"
+
     def test_what_was_told_ends_it(self) -> None:
         """Once the tool has taken the right word, it does not differ."""
         story = given(*CONFIRMED)
         deliver(story, "crm")
         say(story, "crm", "presentationscheduled", **STAGE)
         assert settle(story, "crm", "dealstage", "tell").given is story
-        assert [type(one) for one in deliver(story, "crm")] == [NoticeDelivered, DriftResolved]
+        delivered, ended = deliver(story, "crm")
+        assert isinstance(delivered, NoticeDelivered)
+        assert isinstance(ended, DriftResolved)
         assert not drifts(story, "crm")
+
+    def test_what_staff_had_told_is_settled_by_them(self) -> None:
+        """Once the tool has taken it, the end of the difference says who wanted it, and why."""
+        story = given(*CONFIRMED)
+        deliver(story, "crm")
+        say(story, "crm", "presentationscheduled", **STAGE)
+        settle(story, "crm", "dealstage", "tell")
+        ended = deliver(story, "crm")[-1]
+        assert isinstance(ended, DriftResolved)
+        assert (ended.how, ended.reason) == ("told", "they called")
+        assert ended.by.staff
+
+    def test_what_a_tool_is_not_told_cannot_be_told_again(self) -> None:
+        """The no says what would do; nothing is recorded."""
+        story = given(opened)
+        say(story, "accounting", fields={"scope": "A tower"})
+        asked = settle(story, "accounting", "scope", "tell")
+        asked.refused(ConditionNotMet, "accept what it says, dismiss it, or correct the case")
+        assert drifts(story, "accounting")
 
 
 class TestFields:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.asks import Answer, Ask, Look, LookUp, Request
+from lifecycle.case import Case
 from lifecycle.changes import Open, ReleaseReference, SetFields, TakeReference
 from lifecycle.events import ERASED, Asker, Event, KeyIssued, KeyRevoked, Refused
 from lifecycle.journal import (
@@ -23,7 +24,7 @@ from lifecycle.journal import (
     Record,
 )
 from lifecycle.known import Known
-from lifecycle.memory import MEMORY_BYTES_MAX, MEMORY_STREAMS_MAX, Memory
+from lifecycle.memory import MEMORY_BYTES_MAX, MEMORY_STREAMS_MAX, STEP_EVENTS, Memory
 from lifecycle.refusals import (
     CaseExists,
     NotSignedIn,
@@ -34,7 +35,7 @@ from lifecycle.refusals import (
     TransitionNotOpen,
     UnknownCase,
 )
-from lifecycle.streams import case_stream
+from lifecycle.streams import case_stream, refusals_stream
 from tests.databases import NewDatabase
 from tests.lifecycle.given import Given, correct, erase, move, shipped, tell
 from tests.lifecycle.journals import (
@@ -46,6 +47,7 @@ from tests.lifecycle.journals import (
     replayed,
     together,
 )
+from tests.running import until
 
 
 @pytest.fixture
@@ -121,6 +123,19 @@ class TestAnswers:
             "2",
         ]
 
+    def test_what_is_recorded_sees_what_those_before_it_did(self, journal: Journal) -> None:
+        """A reaction that is due in the batch in which its case moves on is not fired."""
+        journal.answer_now(ask(Open(), "crm"))
+        seen: list[object] = []
+
+        def decide(_: Known, __: datetime) -> Event | None:
+            case = journal.as_decided(case_stream("jobs", "C-1")).state
+            seen.append(case.states if isinstance(case, Case) else None)
+            return None
+
+        together(journal, ask(move("cancel"), "crm"), Record("key:nobody", decide))
+        assert seen[-1] == ("cancelled",)
+
     def test_a_refusal_hurts_no_other(self, journal: Journal) -> None:
         """In a batch with refusals all else is accepted, and the refusals stand beside the case."""
         asks = [ask(Open(), id=f"C-{number}") for number in range(20)]
@@ -132,7 +147,7 @@ class TestAnswers:
 
     def test_a_fault_in_one_ask_is_its_own(self, journal: Journal) -> None:
         """What cannot even be written down fails alone; the writer goes on."""
-        fault = SetFields(fields={"scope": "B", "email": "b@example.com"}, reason="\ud800")
+        fault = SetFields(fields={"scope": "B", "email": "b@example.com"}, reason="so \ud800")
         outcomes = together(journal, ask(Open()), ask(fault), ask(tell(scope="C")))
         assert isinstance(outcomes[1], Exception)
         assert not isinstance(outcomes[1], Refusal)
@@ -402,6 +417,20 @@ class TestMemory:
         assert memory.peek(case_stream("jobs", "C-1")) is None
         assert memory[case_stream("jobs", "C-1")] == kept
 
+    def test_a_tail_longer_than_what_is_known_is_not_read(self, journal: Journal) -> None:
+        """Who lags far behind lets go of what it knows, and reads the truth where it needs it."""
+        journal.answer_now(ask(Open()))
+        memory, stream = Memory(journal.recorder, journal.mapper), case_stream("jobs", "C-1")
+        memory.catch_up()
+        known = memory[stream]
+        strangers = [StoredEvent(f"flow:{one}", 1, "t.v1", b"{}") for one in range(STEP_EVENTS)]
+        journal.recorder.append(strangers, after=memory.position)
+        journal.answer_now(ask(tell(deposit_due="1.00 USD"), "accounting"))
+        memory.catch_up()
+        assert memory.peek(stream) is None
+        assert memory.position == journal.recorder.last_position()
+        assert memory[stream] == journal.memory[stream] != known
+
     def test_memory_is_bounded_in_bytes(self, journal: Journal) -> None:
         """Few cases with long texts weigh as much as many small ones."""
         text = "x" * 10_000
@@ -507,6 +536,51 @@ class TestErasing:
             journal.answer_now(ask(erase(), "staff"))
             assert journal.answer_now(ask(Look())).case.fields == {}
             assert replayed(journal) == remembered(journal)
+
+
+class TestCounting:
+    """How often the very same is refused."""
+
+    REFUSALS = refusals_stream("jobs", "C-1")
+
+    def counts(self, journal: Journal) -> list[int]:
+        """What the log says of it, time after time."""
+        events = [entry.event for entry in entries_of(journal, self.REFUSALS)]
+        return [event.times for event in events if isinstance(event, Refused)]
+
+    def refuse(self, journal: Journal, times: int) -> None:
+        """Ask for what is not open."""
+        for _ in range(times):
+            with pytest.raises(TransitionNotOpen):
+                journal.answer_now(ask(move("complete")))
+
+    def test_the_log_knows_the_exact_number_once_there_is_time(self, journal: Journal) -> None:
+        """What is repeated is written in steps; the rest as soon as nobody asks."""
+        journal.answer_now(ask(Open()))
+        self.refuse(journal, 17)
+        until(lambda: self.counts(journal)[-1] == 17, "the number is written")
+        self.refuse(journal, 1)
+        until(lambda: self.counts(journal)[-1] == 18, "the number is written")
+        assert len(self.counts(journal)) < 18
+
+    def test_the_log_knows_the_exact_number_at_the_end(self, database: str) -> None:
+        """Who stops writes down what is counted, also of what the case has left behind."""
+        with journal_on(database) as journal:
+            journal.answer_now(ask(Open()))
+            self.refuse(journal, 13)
+            journal.answer_now(ask(tell(scope="Boiler")))
+            self.refuse(journal, 1)
+        with journal_on(database) as again:
+            assert set(self.counts(again)) >= {13, 1}
+            self.refuse(again, 1)
+            assert self.counts(again)[-1] == 2
+
+    def test_what_two_processes_count_is_one_number(self, journal: Journal, other: Journal) -> None:
+        """Each adds what it has seen to what stands in the log."""
+        journal.answer_now(ask(Open()))
+        for one, times in ((journal, 14), (other, 9), (journal, 8)):
+            self.refuse(one, times)
+        until(lambda: self.counts(journal)[-1] == 31, "the number is written")
 
 
 def settled_as_people_ask(journal: Journal, asks: list[Ask]) -> list[Outcome]:

@@ -128,8 +128,7 @@ def walk_and_try(lifecycle: Lifecycle, data: st.DataObject) -> None:
 
 def would_be_accepted(walk: Walk, name: str, tool: str) -> bool:
     """Ask on a copy of the case, without further facts."""
-    copy = Given(walk.lifecycle)
-    copy.streams.update(walk.story.streams)
+    copy = Given(walk.lifecycle, known=walk.story.streams)
     return not isinstance(copy.when(move(name), by=tool).outcome, Refusal)
 
 
@@ -176,8 +175,8 @@ def test_without_a_transition_old_cases_can_still_be_read(
     for _ in range(STEPS_MAX):
         walk.step()
     case = walk.case
-    later = Given(Lifecycle(msgspec.structs.replace(declaration, transitions=())))
-    later.streams.update(replayed(walk.story.entries))
+    without = Lifecycle(msgspec.structs.replace(declaration, transitions=()))
+    later = Given(without, known=replayed(walk.story.entries))
     assert later.case == case
     assert open_transitions(later.case, later.lifecycle) == []
     for name in walk.lifecycle.transitions:
@@ -193,8 +192,8 @@ def test_a_transition_that_was_made_may_be_gone() -> None:
     story.when(correct("deposit_confirmed")).done()
     story.when(move("schedule", scheduled_for="2026-05-11"), by="projects").done()
     rows = tuple(row for row in old.chart.rows if row.name != "schedule")
-    new = Given(Lifecycle(msgspec.structs.replace(old.declaration, transitions=rows)))
-    new.streams.update(replayed(story.entries))
+    without = Lifecycle(msgspec.structs.replace(old.declaration, transitions=rows))
+    new = Given(without, known=replayed(story.entries))
     assert new.case == story.case
     assert new.when(move("complete"), by="projects").case.state == "completed"
     new.when(move("cancel"), by="crm").refused(TransitionNotOpen)

@@ -18,6 +18,7 @@ from lifecycle.events import (
     CaseOpened,
     Condition,
     DefinitionMark,
+    Done,
     Entry,
     Event,
     FieldsSet,
@@ -111,6 +112,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "references": st.dictionaries(texts, leaves, max_size=2),
     "definition": st.builds(DefinitionMark, version=st.integers(1, 99), digest=texts),
     "condition": st.none() | st.builds(Condition, when=texts, values=known),
+    "done": st.lists(st.builds(Done, id=texts, outcome=texts), max_size=2).map(tuple),
 }
 BY_TYPE = {
     str: texts,

@@ -40,6 +40,7 @@ from tests.lifecycle.given import (
     shipped,
     tell,
 )
+from tests.lifecycle.test_drift import deliver
 
 DAY = {"scheduled_for": "2026-05-11"}
 
@@ -315,6 +316,7 @@ class TestMirror:
         notice = again(SILENT)
         assert notice is not None
         assert (notice.word, notice.why) == ("unscheduled", "drift")
+        assert notice.id not in mirror(story, "projects").due, "of the same moment and version"
 
 
 STEPS = (
@@ -343,3 +345,48 @@ def test_once_all_is_told_every_tool_shows_the_word_of_where_the_case_is(
                 assert mirror(story, tool).shows(name) == word
                 pending = [d for d in mirror(story, tool).due.values() if d.status_field == name]
                 assert len(pending) == 1
+
+
+@cache
+def namesakes() -> Lifecycle:
+    """A shop that is told by drift, and whose status field is called like what it is asked."""
+    return declared(
+        """
+lifecycle: job
+version: 1
+title: Job
+collection: jobs
+tools:
+  sales: {title: Sales, record_for: [deal]}
+  shop: {title: Shop, drift: tell}
+fields:
+  size: {type: text, owner: deal}
+  colour: {type: text, owner: deal}
+states:
+  offered: {owner: deal, initial: true}
+  sold: {owner: deal, final: true}
+transitions:
+  - {name: sell, from: offered, to: sold}
+words:
+  shop: {order: {offered: new, sold: open}}
+reads:
+  shop: {size: size, colour: colour}
+reactions:
+  - {name: order, after: sell, tell: shop, request: make, with: [size]}
+flows:
+  - {tool: shop, direction: out, how: manual, steward: a@example.com}
+"""
+    )
+
+
+def test_no_two_notices_have_the_same_id() -> None:
+    """What a tool is told twice under one id it takes for a repeat, and never acts upon."""
+    story = Given(namesakes())
+    story.when(Open(fields={"size": "L", "colour": "red"}), by="sales").done()
+    deliver(story, "shop")
+    report = Report(tool="shop", fields={"size": "S", "colour": "blue"})
+    story.when(Hear(report=report, arrival="a", new_id="none"), by="shop", id="C-1").done()
+    sold = story.when(move("sell"), by="sales")
+    assert [one.type for one in sold.due] == [WORD_CHANGED, REQUEST]
+    ids = [one.event.id for one in story.entries if isinstance(one.event, NoticeDue)]
+    assert len(ids) == len({*ids}) == 6

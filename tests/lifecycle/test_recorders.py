@@ -70,6 +70,15 @@ class TestAppending:
         ]
         assert log.last_position() == positions[-1]
 
+    @pytest.mark.parametrize("number", [1, 7, 8, 65, 200])
+    def test_an_append_has_any_number_of_events(self, log: Recorder, number: int) -> None:
+        """However many are written at once, each stands at the position that was answered."""
+        positions = log.append([moved("a", 1 + one) for one in range(number)], after=0)
+        assert positions is not None
+        expected = [(at, "a", version) for version, at in enumerate(positions, 1)]
+        assert len(expected) == number
+        assert places(log.tail(0)) == expected
+
     def test_events_come_back_as_they_went_in(self, log: Recorder) -> None:
         """Topic, state and a name outside ASCII are kept to the byte."""
         event = StoredEvent("reference:crm/Bär…/1", 1, "t.v1", bytes(range(256)))

@@ -633,6 +633,12 @@ class TestWho:
         )
         assert outcome(then) == ("drift", "not-the-owner")
 
+    def test_a_kind_that_nobody_declared_is_no_reason_to_send_it_away(self) -> None:
+        """What a tool says of such a record waits, as what its webhooks say of it does."""
+        story = given(opened)
+        then = story.when(hear("crm", "closedwon", ref="7", kind="lead"), by="crm", id="")
+        assert outcome(then) == ("parked", "unknown-reference")
+
     def test_what_is_named_has_to_be_there(self) -> None:
         """A case, or a tool, that nobody declared is refused, and leaves no message."""
         story = given(opened)

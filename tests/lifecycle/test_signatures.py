@@ -12,9 +12,10 @@ import standardwebhooks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.connectors import Signature, read_connector
+from lifecycle.connectors import Signature
+from lifecycle.doubts import read_connector
 from lifecycle.refusals import BadDefinition
-from lifecycle.signatures import BadSignature, Verified, verify
+from lifecycle.signatures import BadSignature, Unsigned, Verified, verify
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT.parent / "shared" / "data" / "webhooks" / "signature_vectors.json"
@@ -418,9 +419,9 @@ def test_a_flood_of_signatures_is_not_worked_through() -> None:
         ('{header: S, reads: "v1"}', "signature.reads", "names no part"),
         ('{header: S, signs: "{body}}"}', "signature.signs", "closes nothing"),
         ('{header: S, signs: "{a.[}"}', "signature.signs", "no JMESPath"),
-        ('{body: "a ||"}', "signature.body", "no JMESPath"),
-        ('{body: "lower(a)"}', "signature.body", "no function 'lower'"),
-        ('{body: "join(a)"}', "signature.body", "'join' takes 2 arguments, not 1"),
+        ('{body: "a ||", signs: "{x}"}', "signature.body", "no JMESPath"),
+        ('{body: "lower(a)", signs: "{x}"}', "signature.body", "no function 'lower'"),
+        ('{body: "join(a)", signs: "{x}"}', "signature.body", "'join' takes 2 arguments, not 1"),
     ],
 )
 def test_a_signature_that_cannot_be_read_is_refused_at_the_start(
@@ -436,6 +437,173 @@ def test_a_signature_that_cannot_be_read_is_refused_at_the_start(
 
 NAMES = st.sampled_from(["S", "T", "I", "Authorization", "content-type"])
 PAIRS = st.lists(st.tuples(NAMES, st.text() | st.from_regex(r"(t=|v1=|v1,)?[0-9a-f,= ]*")))
+# Nothing that could never hold, or that anybody could make.
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "gist"),
+    [
+        ("{header: S, mac: digest}", "signature.signs", "has to hold {secret}"),
+        ('{header: S, signs: "static"}', "signature.signs", "nothing of the delivery is signed"),
+        ('{header: S, signs: "{method}{secret}", mac: digest}', "signature.signs", "nothing of"),
+        ('{header: S, signs: "{timestamp}{body}"}', "signature.signs", "gives '{timestamp}'"),
+        ('{header: S, signs: "{id}.{body}"}', "signature.signs", "nothing gives '{id}'"),
+        ("{header: S, tolerance: 5 minutes}", "signature.tolerance", "no time is signed"),
+        ("{body: hash}", "signature.signs", "the body holds the signature itself"),
+        ('{query: hash, signs: "{url}"}', "signature.signs", "the address holds the signature"),
+        ('{header: S, reads: "{signature}{timestamp}"}', "signature.reads", "cannot be told"),
+        ("{header: S, mac: token, tolerance: 1 minute}", "signature.tolerance", "means nothing"),
+        ('{header: S, mac: token, signs: "{body}"}', "signature.signs", "the secret itself"),
+        ('{header: S, mac: token, reads: "{signature},{id}"}', "signature.reads", "stands alone"),
+        ('{basic: true, signs: "{body}"}', "signature.signs", "beside basic: true"),
+        ("{none: true, algorithm: sha1}", "signature.algorithm", "beside none: true"),
+        ("{header: X Sign}", "signature.header", "not the name of a header"),
+        ('{header: S, timestamp: "T:", signs: "{timestamp}{body}"}', "signature.timestamp", "name"),
+        ('{header: S, timestamp: {body: "a ||"}, signs: "{timestamp}{body}"}',
+         "signature.timestamp.body", "no JMESPath"),
+    ],
+)  # fmt: skip
+def test_what_could_never_hold_is_refused_at_the_start(text: str, path: str, gist: str) -> None:
+    """A signature that cannot verify, or proves nothing, is no signature: its line says why."""
+    with pytest.raises(BadDefinition) as caught:
+        signature_of(f"signature: {text}")
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert gist in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "gist"),
+    [
+        ("{header: S, timestamp: X-Time}", "this time is not signed"),
+        ('{header: S, signs: "{body}{bdy}"}', "did you mean 'body'?"),
+    ],
+)
+def test_what_may_be_meant_is_a_warning(text: str, gist: str) -> None:
+    """What holds, and yet is hardly what its author wanted, is told and taken."""
+    file = f"connector: one\ntitle: One\nsignature: {text}"
+    (warning,) = read_connector(file.encode(), "one.yaml")[1].problems
+    assert warning.warning
+    assert gist in warning.message
+
+
+# Secrets and algorithms.
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+def test_products_hash_in_three_ways(algorithm: str) -> None:
+    """The old one, the usual one, and the long one."""
+    signature = signature_of(f"signature: {{header: S, algorithm: {algorithm}, encoding: base64}}")
+    assert tried(signature, headers=[("S", b64(SECRET, b"{}", algorithm))]).secret == 0
+    with pytest.raises(BadSignature):
+        tried(signature, headers=[("S", b64(SECRET, b"{}", "sha384"))])
+
+
+def test_a_secret_may_be_written_in_hex() -> None:
+    """Adyen's key is; what it signs are parts of the body, and the signature stands among them."""
+    item = "notificationItems[0].NotificationRequestItem"
+    signature = signature_of(
+        f"signature:\n  body: {item}.additionalData.hmacSignature\n"
+        f'  signs: "{{{item}.pspReference}}:{{{item}.amount.value}}:{{{item}.eventCode}}"\n'
+        "  encoding: base64\n  secret: hex"
+    )
+    key = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
+    mac = hmac.digest(bytes.fromhex(key), b"7914073381342284:1130:AUTHORISATION", "sha256")
+    said = {
+        "pspReference": "7914073381342284",
+        "amount": {"value": 1130},
+        "eventCode": "AUTHORISATION",
+        "additionalData": {"hmacSignature": base64.b64encode(mac).decode()},
+    }
+    body = json.dumps({"notificationItems": [{"NotificationRequestItem": said}]}).encode()
+    assert tried(signature, body=body, secrets=["no hex", key]).secret == 1
+    with pytest.raises(BadSignature):
+        tried(signature, body=body.replace(b"1130", b"1131"), secrets=[key])
+
+
+# A plain token.
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("{header: X-Gitlab-Token, mac: token}", {"headers": [("x-gitlab-token", SECRET)]}),
+        ('{header: Authorization, mac: token, reads: "Bearer {signature}"}',
+         {"headers": [("Authorization", f"bearer {SECRET}")]}),
+        ("{query: token, mac: token}", {"query": [("token", SECRET)]}),
+        ('{body: "value[].clientState", mac: token}',
+         {"body": json.dumps({"value": [{"clientState": SECRET}] * 20}).encode()}),
+    ],
+    ids=["header", "bearer", "address", "body"],
+)  # fmt: skip
+def test_a_token_is_the_secret_itself(text: str, given: dict[str, Any]) -> None:
+    """Some products sign nothing, and send along what they were given, wherever they put it."""
+    signature = signature_of(f"signature: {text}")
+    assert tried(signature, secrets=["the old one", SECRET], **given).secret == 1
+    with pytest.raises(BadSignature, match="not a token that holds"):
+        tried(signature, secrets=["another"], **given)
+    with pytest.raises(BadSignature, match="no secret is set"):
+        tried(signature, secrets=[""], **given)
+    with pytest.raises(Unsigned):
+        tried(signature)
+
+
+def test_every_token_of_a_body_has_to_hold() -> None:
+    """One right token does not speak for what stands beside it under another."""
+    signature = signature_of('signature: {body: "value[].clientState", mac: token}')
+    said = [{"clientState": SECRET}] * 20 + [{"clientState": "guessed"}]
+    with pytest.raises(BadSignature):
+        tried(signature, body=json.dumps({"value": said}).encode())
+
+
+# A time in the body.
+
+
+@pytest.mark.parametrize("signs", ["{timestamp}{signature.token}", "{body}"])
+def test_the_time_may_stand_in_the_body(signs: str) -> None:
+    """Mailgun's stands beside what is signed; an old delivery is refused by it."""
+    where = "{body: signature.hash" if signs != "{body}" else "{header: S"
+    signature = signature_of(
+        f'signature: {where}, signs: "{signs}", timestamp: {{body: signature.timestamp}},'
+        " tolerance: 1 minute}"
+    )
+
+    def delivery(at: datetime) -> dict[str, Any]:
+        said = {"timestamp": str(int(at.timestamp())), "token": "t0"}
+        said["hash"] = hexed(SECRET, f"{said['timestamp']}t0".encode())
+        body = json.dumps({"signature": said}).encode()
+        return {"body": body, "headers": [("S", hexed(SECRET, body))]}
+
+    assert tried(signature, **delivery(NOW)).timestamp == NOW
+    for at in (NOW - timedelta(seconds=61), NOW + timedelta(seconds=61)):
+        with pytest.raises(BadSignature, match="too old"):
+            tried(signature, **delivery(at))
+    with pytest.raises(BadSignature):
+        tried(signature, headers=[("S", hexed(SECRET, b"{}"))])
+
+
+# Signed or not.
+
+
+def test_what_is_not_signed_is_told_from_what_is_signed_wrongly() -> None:
+    """Only who carries no signature at all may be introducing himself."""
+    by_header = signature_of("signature: {header: S}")
+    by_body = signature_of('signature: {body: a.hash, signs: "{a.b}"}')
+    by_password = signature_of("signature: {basic: true}")
+    for nothing in (by_header, by_body, by_password):
+        with pytest.raises(Unsigned):
+            tried(nothing)
+    for signature, usual in (
+        (by_header, {"headers": [("S", "!?")]}),
+        (by_header, {"headers": [("S", "00")], "secrets": []}),
+        (by_body, {"body": b'{"a": {"hash": "00", "b": "x"}}'}),
+        (by_password, {"headers": [("Authorization", "Basic eA==")]}),
+    ):
+        with pytest.raises(BadSignature) as caught:
+            tried(signature, **usual)
+        assert type(caught.value) is BadSignature
+
+
 BODIES = st.binary() | st.text().map(str.encode) | st.just(b"[" * 100_000)
 ANY = [
     "{header: S}",
@@ -443,7 +611,10 @@ ANY = [
     "{query: S, reads: 't={timestamp},v1={signature}', signs: '{timestamp}.{id}.{body}', id: I}",
     "{body: a.b, signs: '{a}{method}{url}{secret}'}",
     "{basic: true}",
-    "{header: S, reads: '{id}.{timestamp}:{signature}', signs: '{id}{timestamp}', mac: digest}",
+    "{header: S, mac: token, reads: 'Bearer {signature}'}",
+    "{body: 'a[].b', mac: token}",
+    "{header: S, timestamp: {body: a.t}, secret: hex, algorithm: sha512}",
+    "{header: S, reads: '{id}.{timestamp}:{signature}', signs: '{id}{secret}', mac: digest}",
 ]
 
 

@@ -147,7 +147,7 @@ class Window:
         self.go("/sign-in")
         self.page.get_by_label("Staff key").fill(self.service.keys[who])
         self.page.get_by_role("button", name="Sign in").click()
-        self.page.wait_for_url(lambda url: "/sign-in" not in url)
+        self.page.wait_for_url(lambda url: "/sign-in" not in url, wait_until="commit")
         return self
 
     def assert_sound(self) -> None:

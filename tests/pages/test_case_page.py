@@ -191,6 +191,7 @@ def test_time_is_dragged_with_the_keys(page: Page, job: Job) -> None:
     expect(page.get_by_role("link", name="Do it")).to_have_count(0)
     page.reload()
     expect(page.locator(".case-state")).to_have_text("Quoted")
+    expect(page.locator(".case-slider output")).to_contain_text("As it was on")
     page.get_by_role("link", name="Back to now").click()
     expect(page.locator(".case-state")).to_have_text("Scheduled")
     expect(page).to_have_url(f"{job.service.url}{job.path}")
@@ -324,7 +325,7 @@ def test_references_are_linked_and_released(page: Page, job: Job) -> None:
     page.get_by_role("button", name="See what will change").click()
     page.get_by_role("button", name="Do it").click()
     expect(part(page, "What is known")).to_contain_text(f"INV {job.id}/1")
-    page.get_by_role("link", name=f"Release QuickBooks Online invoice INV {job.id}/1").click()
+    page.get_by_role("link", name=f"Take away QuickBooks Online invoice INV {job.id}/1").click()
     page.get_by_label("Why?").fill("It was another job's.")
     page.get_by_role("button", name="See what will change").click()
     page.get_by_role("button", name="Do it").click()
@@ -420,7 +421,7 @@ def test_nothing_that_is_said_becomes_markup(
             assert page.locator("main img, main b:has-text('&amp;')").count() == 0
             expect(page.get_by_role("heading", level=1)).to_contain_text(NASTY)
         opened.go(f"{job.path}/act/release?tool=crm&kind=&ref=%3Cb%3Ex%3C/b%3E")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Release <b>x</b>")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Take away the record <b>x</b>")
 
 
 def test_an_address_that_makes_no_sense_is_a_page(seen: Window, job: Job) -> None:

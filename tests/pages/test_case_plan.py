@@ -9,6 +9,7 @@ from lifecycle.asks import Ask
 from lifecycle.changes import Open
 from lifecycle.events import Asker, DefinitionAdopted
 from lifecycle.refusals import FieldsMissing
+from projections.routes import Route
 from tests.lifecycle.given import DEFINITIONS, MORNING, Given, correct, erase, move, shipped, tell
 
 STEWARD = Asker(staff="Dispatcher")
@@ -40,12 +41,37 @@ def test_a_plan_tells_the_state_the_facts_and_the_words() -> None:
     assert words["Jobber · status"] == ("", "unscheduled")
 
 
+def test_a_plan_says_in_one_line_what_it_comes_to() -> None:
+    """Above a plan stands what is done to whom, what was paid, and whether that is the end."""
+    paid = move("confirm_deposit", deposit_paid="500.00 USD", reason="cash")
+    given = quoted().when(paid).done()
+    shown = planned(given, move("cancel", reason="They moved away")).foretold
+    assert shown.says == ("This will cancel the job C-1 of A. Customer (deposit paid 500.00 USD)")
+    assert shown.facts == (("deposit due", "500.00 USD"), ("deposit paid", "500.00 USD"))
+    assert shown.final == "Cancelled"
+    told = planned(given, correct("quoted", reason="A mistake")).foretold
+    assert told.says.startswith("This will put the job C-1 of A. Customer")
+    assert told.says.endswith("from Deposit confirmed to Quoted")
+    assert not told.final
+
+
 def test_a_plan_tells_who_is_told_and_how() -> None:
     """Every tool that will hear of it is named, with how that reaches it."""
     shown = planned(quoted(), move("confirm_deposit", deposit_paid="500.00 USD", reason="cash"))
     told = {one.tool: one.how for one in shown.told}
     assert told["HubSpot"] == "by hand, by sales@example.com"
     assert told["Jobber"] == "by webhook"
+
+
+def test_a_plan_does_not_promise_what_cannot_be_told_yet() -> None:
+    """A tool whose address is not set is named as due, and the plan says what is lacking."""
+    given = quoted()
+    what = move("confirm_deposit", deposit_paid="500.00 USD", reason="cash")
+    ask = Ask(asker=STEWARD, collection="jobs", id="C-1", what=what)
+    lacks = Route("projects", "jobs", "", waits="no address: PROJECTS_URL is not set")
+    shown = plan(ask, given.streams, given.lifecycle, given.now, {"projects": lacks})
+    told = {one.tool: one.how for one in shown.told}
+    assert told["Jobber"] == "by webhook, but not yet: no address, PROJECTS_URL is not set"
 
 
 def test_a_plan_tells_what_follows_by_itself() -> None:

@@ -1,19 +1,24 @@
 from datetime import timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from api.pages.sheet import Sheet, sheet
 from api.pages.shown import Shown
 from api.pages.steps import LINES_MAX, History, Wish, history
+from api.pages.telling import in_words
 from api.pages.trail import moments
 from lifecycle.events import (
     Asker,
     ClaimMade,
+    DriftFound,
     Entry,
     Event,
     NoticeDelivered,
+    NoticeDue,
     Reported,
 )
+from projections.waits import Wait
 from tests.projections.stories import MORNING, Story, field_service, lifecycles, whole_job
 
 JOBBER = Asker(tool="projects", key="k2")
@@ -56,6 +61,22 @@ def said(story: Story, word: str, outcome: str = "agrees") -> Story:
         outcome=outcome,
     )
     return beside(story, reported)
+
+
+def differing(story: Story, tool: str) -> Story:
+    found = DriftFound(
+        recorded_at=story.now,
+        by=Asker(tool=tool, key="k3"),
+        id="d-1",
+        case="jobs/J-1",
+        tool=tool,
+        field="stage" if tool == "accounting" else "status",
+        is_word=True,
+        expected="upcoming",
+        reported="late",
+        why="not-the-owner",
+    )
+    return beside(story, found, f"mirror:jobs/J-1/{tool}")
 
 
 def jobber_shows(story: Story) -> Shown:
@@ -116,6 +137,16 @@ def test_every_part_of_a_parallel_case_waits_for_its_own() -> None:
     ]
 
 
+def test_a_difference_waits_for_who_answers_for_that_tool() -> None:
+    """Who settles a difference is named: the steward of its flow, else of the lifecycle."""
+    unsettled = {
+        tool: laid(differing(scheduled(), tool)).unsettled[0] for tool in ("accounting", "projects")
+    }
+    assert unsettled["accounting"].who == "bookkeeper@example.com"
+    assert unsettled["projects"].who == "operations@example.com"
+    assert unsettled["projects"].differs == ("shows “late” as status",)
+
+
 # --- what the tools show ------------------------------------------------------------------------
 
 
@@ -153,6 +184,54 @@ def test_a_word_that_was_delivered_is_what_the_tool_shows() -> None:
     )
     shown = jobber_shows(beside(story, told))
     assert (shown.shows, shown.said, shown.verdict) == ("upcoming", False, "agrees")
+
+
+@pytest.mark.parametrize(
+    ("wait", "says", "stuck"),
+    [
+        (Wait("undeclared"), "not told: no way to it is declared", True),
+        (Wait("no-address", "no address: X is not set"), "not told: no address is set", True),
+        (Wait("no-address", "no secret: X is not set"), "not told: no secret is set", True),
+        (Wait("by-hand", "ops@example.com"), "to be carried by hand", True),
+        (Wait("stopped", "410"), "not told: it wants to be told nothing any more", True),
+        (Wait("earlier-first"), "waits for an earlier notice of the same case", False),
+        (Wait("its-turn"), "about to be told", False),
+    ],
+)
+def test_what_is_due_says_whether_it_can_be_told(wait: Wait, says: str, *, stuck: bool) -> None:
+    """A tool without an address is not about to be told anything, and the page says so."""
+    story = scheduled()
+    due = NoticeDue(
+        recorded_at=story.now,
+        by=Asker(),
+        id="n-1",
+        case="jobs/J-1",
+        tool="projects",
+        type="case.word_changed",
+        status_field="status",
+        word="upcoming",
+        case_version=3,
+    )
+    beside(story, due)
+    told = {"n-1": in_words(wait, "ops@example.com")}
+    laid_out = sheet(story.case, story.entries, story.lifecycle, story.now, told)
+    telling = next(one for one in laid_out.shown if one.tool == "projects").telling
+    assert telling is not None
+    assert telling.says == says
+    untold = [(one.title, one.telling.says) for one in laid_out.untold]
+    assert untold == ([("Jobber", says)] if stuck else [])
+
+
+def test_the_facts_that_conditions_speak_of_stand_beside_the_state() -> None:
+    """What a case goes on by is said at the top, known or not; what no condition names is not."""
+    story = Story().opened(fields={"customer_name": "A. Customer"})
+    told = laid(story.says("accounting", deposit_due="500.00 USD")).crucial
+    assert [(one.name, one.value) for one in told] == [
+        ("deposit_due", "500.00 USD"),
+        ("deposit_paid", ""),
+        ("scheduled_for", ""),
+        ("invoice_no", ""),
+    ]
 
 
 def test_a_word_that_came_too_early_waits() -> None:

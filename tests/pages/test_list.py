@@ -57,11 +57,30 @@ class TestFinding:
             ("state=scheduled", {"state": "scheduled"}),
             ("says=crm:closedwon", {"tool": "crm", "word": "closedwon"}),
             ("overdue=true", {"overdue": "true"}),
+            ("drift=true", {"drift": "true"}),
+            ("order=unchanged", {"updated_since": "1970-01-01T00:00:00Z"}),
+            (
+                "order=unchanged&state=scheduled",
+                {"updated_since": "1970-01-01T00:00:00Z", "state": "scheduled"},
+            ),
             ("q=harbour+bak", {"q": "harbour bak"}),
             ("q=EST&state=invoiced", {"q": "EST", "state": "invoiced"}),
         ):
             listed = firm.by("staff").get("/v1/jobs", params={**same, "limit": "50"}).json()
             assert ids(staff.get(f"/jobs?{query}")) == [one["id"] for one in listed["items"]], query
+
+    def test_a_case_that_a_tool_shows_otherwise_is_marked(
+        self, firm: Service, staff: httpx.Client
+    ) -> None:
+        """The mark stands at the cases in drift, at no other, and leads to the difference."""
+        caught_up(firm)
+        listed = firm.by("staff").get("/v1/jobs", params={"drift": "true"}).json()["items"]
+        mark = re.compile(r'href="/drift\?collection=jobs&amp;id=([^"]+)"')
+        wrong = [one["id"] for one in listed]
+        assert wrong
+        assert mark.findall(staff.get("/jobs?drift=true").text) == wrong
+        there = ids(staff.get("/jobs"))
+        assert mark.findall(staff.get("/jobs").text) == [one for one in there if one in wrong]
 
     def test_a_case_is_found_by_what_people_know_of_it(
         self, firm: Service, staff: httpx.Client
@@ -178,7 +197,8 @@ class TestFiles:
             comma, sheet = self.rows_of(staff, query)
             page = staff.get(f"/jobs?{query}")
             heads = re.findall(r'scope="col"[^>]*>([^<]+)<', page.text)
-            assert [one for one in comma[0] if one != "Overdue since"] == heads
+            marks = {"Overdue since", "Differs"}  # on the page they stand beside
+            assert [one for one in comma[0] if one not in marks] == heads
             assert comma == [[str(cell) for cell in row] for row in sheet]
             shown = ids(page)
             assert [row[0] for row in comma[1:]][: len(shown)] == shown
@@ -280,3 +300,22 @@ class TestInABrowser:
             shown.page.get_by_role("button", name="Show").click()
             shown.page.get_by_text("holding “harbour”").wait_for()
             assert "Harbour Bakery" in shown.page.locator("tbody").inner_text()
+
+
+def test_the_order_that_cases_stand_in_is_the_one_that_is_named(
+    firm: Service, staff: httpx.Client
+) -> None:
+    """What is overdue stands longest overdue first, and the list says so; else last opened."""
+    caught_up(firm)
+    assert '<option value="" selected>Last opened first</option>' in staff.get("/jobs").text
+    late = staff.get("/jobs?overdue=true").text
+    assert '<option value="" selected>Longest overdue first</option>' in late
+
+
+def test_what_is_not_there_can_be_looked_for(staff: httpx.Client) -> None:
+    """Who comes to a case that is not there finds a search and the list, and no dead end."""
+    page = staff.get("/jobs/J-nothing")
+    assert page.status_code == httpx.codes.NOT_FOUND
+    assert '<form class="filters" method="get" action="/jobs" role="search"' in page.text
+    assert '<a class="button" href="/jobs">All jobs</a>' in page.text
+    assert 'role="search"' not in staff.get("/yachts/J-nothing").text

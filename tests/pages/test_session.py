@@ -73,17 +73,18 @@ def visit(cookie: bytes = b"", form: bytes = b"", media_type: bytes = b"") -> Vi
     return Visit(scope, form)
 
 
-def test_what_is_said_over_https_stays_there() -> None:
+def test_what_is_said_over_https_stays_there(new_sqlite: NewDatabase) -> None:
     """The cookie of what was done keeps to https like the session's, and is said once."""
     plain, safe = visit(), visit()
     safe.is_secure = True
-    for here, is_safe in ((plain, False), (safe, True)):
-        ((_, cookie),) = saying(here, "That is done.")
-        assert cookie.endswith(b"; Secure") is is_safe
-        here.headers[b"cookie"] = cookie.partition(b";")[0]
-        said, ((_, gone),) = taken_up(here)
-        assert (said, b"Max-Age=0" in gone) == ("That is done.", True)
-        assert gone.endswith(b"; Secure") is is_safe
+    with keeping(new_sqlite()) as (keeper, _):
+        for here, is_safe in ((plain, False), (safe, True)):
+            ((_, cookie),) = saying(keeper, here, "That is done.")
+            assert cookie.endswith(b"; Secure") is is_safe
+            here.headers[b"cookie"] = cookie.partition(b";")[0]
+            said, ((_, gone),) = taken_up(keeper, here)
+            assert (said, b"Max-Age=0" in gone) == ("That is done.", True)
+            assert gone.endswith(b"; Secure") is is_safe
 
 
 async def cookie_of(keeper: Keeper, key: IssuedKey) -> bytes:
@@ -119,7 +120,7 @@ class TestSession:
         async def story(keeper: Keeper, _: Clock) -> None:
             cookie = await cookie_of(keeper, issue(keeper.journal, staff="Steward"))
             assert await who(keeper, cookie) == "Steward"
-            for at in range(len(b"statekeeper="), len(cookie) - 1, 7):
+            for at in range(cookie.index(b"=") + 1, len(cookie) - 1, 7):
                 other = b"A" if cookie[at : at + 1] != b"A" else b"B"
                 touched = cookie[:at] + other + cookie[at + 1 :]
                 assert await who(keeper, touched) is None, at

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from api.pages.session import SESSION_SECONDS
 from api.pages.tries import TRIES_MAX, WINDOW_SECONDS
@@ -38,8 +38,23 @@ class TestSigningIn:
         with visitor(shared_sqlite_service) as nobody:
             nobody.headers["x-forwarded-proto"] = "https"
             cookie = signing_in(nobody, shared_sqlite_service.keys["staff"]).headers["set-cookie"]
-        assert cookie.startswith("__Host-statekeeper=")
+        assert cookie.startswith("__Host-statekeeper-")
         assert cookie.endswith("; Secure")
+
+    def test_two_services_on_one_host_do_not_sign_each_other_out(
+        self, shared_sqlite_service: Service, tmp_path: Path
+    ) -> None:
+        """Browsers do not tell ports apart: each service has a cookie of its own name."""
+        with (
+            running_service(f"sqlite:///{tmp_path}/other.db", tmp_path) as neighbour,
+            visitor(shared_sqlite_service, shared_sqlite_service.keys["staff"]) as here,
+            visitor(neighbour) as there,
+        ):
+            there.cookies = here.cookies
+            assert signing_in(there, neighbour.keys["staff"]).status_code == httpx.codes.SEE_OTHER
+            here.cookies = there.cookies
+            assert there.get("/").status_code == httpx.codes.OK
+            assert here.get("/").status_code == httpx.codes.OK
 
     def test_a_tools_key_opens_nothing_and_is_told_why(
         self, shared_sqlite_service: Service
@@ -196,9 +211,10 @@ class TestInABrowser:
         """Without a mouse: the key, Enter, and out again by the menu of one's name."""
         with window(chromium, firm) as shown:
             shown.go("/sign-in")
+            expect(shown.page.get_by_label("Staff key")).to_be_focused()
             shown.page.keyboard.type(firm.keys["staff"])
             shown.page.keyboard.press("Enter")
-            shown.page.wait_for_url(f"{firm.url}/")
+            expect(shown.page.get_by_role("heading", name="Now", exact=True)).to_be_visible()
             shown.page.locator("summary", has_text="operator").focus()
             shown.page.keyboard.press("Enter")
             shown.page.get_by_role("button", name="Sign out", exact=True).press("Enter")
@@ -217,7 +233,7 @@ class TestInABrowser:
             shown.go("/sign-in")
             shown.page.get_by_label("Staff key").fill(key)
             shown.page.get_by_role("button", name="Sign in").click()
-            shown.page.wait_for_url(f"{firm.url}/")
+            expect(shown.page.get_by_role("heading", name="Now", exact=True)).to_be_visible()
             form = {"csrf": token(elsewhere.get("/")), "everywhere": "yes"}
             elsewhere.post("/sign-out", data=form)
             shown.page.get_by_role("heading", name="Sign in").wait_for()

@@ -21,11 +21,16 @@ from tests.running import Service, issue_key, running_service, until
 ATTACK = "<img src=x onerror=\"document.title='owned'\">"
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Run a service in which nothing has happened yet."""
-    folder = tmp_path_factory.mktemp("worklists")
-    with running_service(f"sqlite:///{folder}/log.db", folder) as service:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def bench(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Run a service in which nothing has happened yet, over each database."""
+    folder = tmp_path_factory.mktemp(f"worklists-{request.param}")
+    database = f"sqlite:///{folder}/log.db"
+    if request.param == "postgres":
+        database = request.getfixturevalue("postgres").new()
+    with running_service(database, folder) as service:
         yield service
 
 
@@ -86,7 +91,7 @@ def test_an_empty_list_says_why_and_what_would_stand_there(staff: httpx.Client) 
     """Who finds nothing to do reads why that is so."""
     for path, says in (
         ("/drift", "Nothing differs"),
-        ("/messages", "Nothing is parked"),
+        ("/messages", "Everything was placed"),
         ("/notices", "Nothing was given up"),
         ("/notices?state=by-hand", "Nothing is to be carried"),
     ):
@@ -118,6 +123,38 @@ def test_a_cause_is_mended_for_all_at_once_without_a_script(
     assert sorted(one["case"] for one in due) == [f"jobs/TELL-{number}" for number in (1, 2, 3)]
 
 
+def test_a_difference_says_who_settles_it_and_that_nobody_is_told(
+    bench: Service, staff: httpx.Client
+) -> None:
+    """By its case alone a difference is found, with its steward and why the right word waits."""
+    confirmed(bench, "WHOSE-1", "WHOSE-2")
+    assert reported(bench, "accounting", id="WHOSE-1", word="Void") == "drift"
+    caught_up(bench)
+    page = staff.get("/drift", params={"collection": "jobs", "id": "WHOSE-1"}).text
+    assert "bookkeeper@example.com, who answers for the connection to QuickBooks Online" in page
+    assert "Not told: no address is set: operations@example.com sets it" in page
+    assert "Nothing more here" in staff.get("/drift?collection=jobs&id=WHOSE-2").text
+    case = staff.get("/jobs/WHOSE-1").text
+    assert "to settle a difference: QuickBooks Online shows “Void” as stage" in case
+    assert "not told: no address is set" in case
+
+
+def test_tools_that_are_not_told_are_counted_and_named(bench: Service, staff: httpx.Client) -> None:
+    """Now counts every tool that hears nothing; the list says which, why, and who is to act."""
+    confirmed(bench, "DEAF-1")
+    caught_up(bench)
+    now = staff.get("/").text
+    assert re.search(r'href="/notices\?state=waiting"><b>[1-9][0-9]*</b><span>tools? not', now)
+    page = staff.get("/notices?state=waiting").text
+    told = page.partition('id="untold-title"')[2].partition("</section>")[0]
+    assert "<strong>Jobber</strong> not told: no address is set, since" in told
+    assert "operations@example.com sets it." in told
+    assert "PROJECTS_URL" not in told, "what has to be done to the service is told apart, as how"
+    assert "<p>PROJECTS_URL is not set. Set it in" in page.partition("<summary>How</summary>")[2]
+    case = staff.get("/jobs/DEAF-1").text
+    assert "<strong>Jobber has not been told yet:</strong> no address is set;" in case
+
+
 def test_what_was_mended_meanwhile_is_said_and_not_done_again(
     bench: Service, staff: httpx.Client
 ) -> None:
@@ -145,6 +182,9 @@ def test_accepting_shows_the_chain_and_ends_where_it_said(
     assert day.status_code == httpx.codes.OK, day.text
     plan = staff.get("/drift/act", params={"how": "accept", "one": can["id"]})
     assert "State: Deposit confirmed → Scheduled." in plan.text
+    assert "<h1>This will schedule the job TAKE-1 (deposit paid 10.00 USD)</h1>" in plan.text
+    assert ">Leave it as it is</a>" in plan.text
+    assert "is an end." not in plan.text
     fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', plan.text))
     done = staff.post("/drift/act", data={**fields, "reason": "The customer rang"})
     assert "1 done." in done.text
@@ -152,6 +192,17 @@ def test_accepting_shows_the_chain_and_ends_where_it_said(
     refused = staff.get("/drift/act", params={"how": "accept", "one": cannot["id"]})
     assert "/jobs/TAKE-2/act/correct?state=scheduled" in refused.text
     assert '<form method="post" action="/drift/act"' not in refused.text
+
+
+def test_accepting_what_ends_a_case_warns_before_it(bench: Service, staff: httpx.Client) -> None:
+    """Who would end a case by accepting reads so in the heading, and that no way leads back."""
+    confirmed(bench, "ENDS-1")
+    assert reported(bench, "accounting", id="ENDS-1", word="Void") == "drift"
+    (found,) = listed(bench, "/v1/drift", collection="jobs", id="ENDS-1")
+    plan = staff.get("/drift/act", params={"how": "accept", "one": found["id"]})
+    assert "<h1>This will cancel the job ENDS-1 (deposit paid 10.00 USD)</h1>" in plan.text
+    assert "<strong>Cancelled is an end.</strong>" in plan.text
+    assert '<button class="button danger" type="submit">Accept</button>' in plan.text
 
 
 def test_what_is_dismissed_until_a_day_says_so(bench: Service, staff: httpx.Client) -> None:
@@ -186,8 +237,11 @@ def test_a_parked_message_is_linked_to_its_case(bench: Service, chromium: Browse
     caught_up(bench)
     with window(chromium, bench) as opened:
         page = opened.sign_in().go("/messages").page
-        page.get_by_label("Link JB-7 to").fill("LINK-1")
+        expect(page.get_by_text("scheduled for 2 January 2029")).to_be_visible()
+        page.get_by_label("Link JB-7 to").fill("deal-LINK")
         page.get_by_role("button", name="Link…").click()
+        opened.assert_sound()
+        page.get_by_role("link", name="Link to LINK-1…").click()
         expect(page.get_by_label("Its id there")).to_have_value("JB-7")
         page.get_by_label("Why?").fill("The same address")
         page.get_by_role("button").filter(has_text="See").click()
@@ -218,10 +272,20 @@ def test_what_a_person_carried_is_ticked_off(bench: Service, staff: httpx.Client
     confirmed(bench, "HAND-1")
     due = listed(bench, "/v1/notices", tool="crm", collection="jobs", id="HAND-1", state="waiting")
     page = staff.get("/notices?state=by-hand")
-    assert "deal-HAND-1" in page.text
+    record = 'In HubSpot, <span class="whole">deal deal-HAND-1</span>:'
+    told = page.text.partition(record)[2].partition("</ol>")[0]
+    assert "<li>set dealstage to “closedwon”</li>" in told
+    assert "<li>set job status to “To schedule”</li>" in told
+    assert page.text.count('<a href="/jobs/HAND-1" data-row>') == 1, "a record is done once"
+    assert page.text.find("Tick off all") > page.text.find("deal-HAND-1"), "all of them come last"
     plan = staff.get("/notices/act", params={"how": "deliver", "one": due[0]["id"]})
     fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', plan.text))
-    assert "It is delivered." in staff.post("/notices/act", data=fields).text
+    said = {**fields, "reason": "Typed in by hand"}
+    assert "It is delivered." in staff.post("/notices/act", data=said).text
+    caught_up(bench)
+    history = staff.get("/jobs/HAND-1?look=full").text
+    assert "has seen to it that HubSpot was told" in history
+    assert "Typed in by hand" in history
     assert bench.by("staff").get(f"/v1/notices/{due[0]['id']}").json()["state"] == "delivered"
     again = staff.post("/notices/act", data=fields)
     assert again.status_code == httpx.codes.CONFLICT

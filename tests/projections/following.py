@@ -1,5 +1,6 @@
 """A log, its read models and a follower of the test's own, over the real recorder of a database."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +11,15 @@ from lifecycle.events import Entry
 from lifecycle.journal import Journal
 from lifecycle.model import Lifecycle
 from lifecycle.opening import open_journal
-from projections import tables
-from projections.board import OnBoard, Wanted, page
+from projections.board import OnBoard
+from projections.finding import page
 from projections.follower import Follower, ReadModel
+from projections.records import counts
+from projections.sieve import CasesWanted
 from projections.store import Row, Store, marks, open_store
+from projections.tables import follower as tables
 from projections.worker import models
+from tests.conserving import Sum, conserved
 from tests.projections.stories import Story, lifecycles
 
 EVERYTHING = 500
@@ -82,6 +87,16 @@ class Following:
             continue
         return self
 
+    def conserved(self, log: Sum | None = None) -> None:
+        """Assert that the lists count what the log adds up to, once they know all of it."""
+        log = log or conserved(self.database)
+        if self.store.position() < self.journal.recorder.last_position() or self.stale():
+            return
+        with self.store.reading() as session:
+            heard, told = counts(session, "messages"), counts(session, "notices")
+        assert +Counter(heard) == log.heard
+        assert +Counter(told) == log.told
+
     def rows(self, statement: str, **values: Any) -> list[Row]:
         """Look into the tables."""
         with self.store.reading() as session:
@@ -113,7 +128,7 @@ class Following:
     def board(self, collection: str = "jobs", **wanted: Any) -> Sequence[OnBoard]:
         """Give the rows of a list, in its order."""
         visible = wanted.pop("visible", self.lifecycles[collection].personal)
-        asked = Wanted(collection=collection, visible=visible, **wanted)
+        asked = CasesWanted(collection=collection, visible=visible, **wanted)
         with self.store.reading() as session:
             return page(session, asked, None, EVERYTHING).rows
 
@@ -124,10 +139,11 @@ class Following:
 
 @contextmanager
 def following(database: str, shape: dict[str, Lifecycle] | None = None) -> Iterator[Following]:
-    """Open a database for a test; everything is closed at the end."""
+    """Open a database for a test; at the end its lists add up, and everything is closed."""
     opened = Following(database, shape)
     try:
         yield opened
+        opened.conserved()
     finally:
         opened.close()
 

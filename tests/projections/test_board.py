@@ -8,25 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.changes import Correct, Move
-from projections.board import (
-    HOLDERS_MAX,
-    Board,
-    Key,
-    Page,
-    Wanted,
-    configurations_with,
-    counts,
-    entries_with,
-    imprint,
-    imprinted,
-    page,
-    said_by,
-    words,
-    words_of,
-)
+from projections.board import Board, counts
 from projections.board import overdue as overdue_cases
+from projections.finding import Key, Page, configurations_with, page, said_by
 from projections.follower import written
+from projections.sieve import CasesWanted
 from projections.views import case_view, overdue
+from projections.words import words, words_of
 from tests.databases import NewDatabase
 from tests.projections.following import Following, by_collection, following, job
 from tests.projections.stories import MORNING, Story, every_configuration, field_service, lifecycles
@@ -38,7 +26,7 @@ def log(new_database: NewDatabase) -> Iterator[Following]:
         yield opened
 
 
-def paged(log: Following, wanted: Wanted, limit: int) -> Iterator[Page]:
+def paged(log: Following, wanted: CasesWanted, limit: int) -> Iterator[Page]:
     """Read a list to its end."""
     after: Key | None = None
     while True:
@@ -89,7 +77,6 @@ class TestFilters:
                 for word in said_by(lifecycle, tool):
                     listed = log.listed(
                         collection,
-                        entries=entries_with(lifecycle, tool, word),
                         configurations=configurations_with(lifecycle, tool, word),
                     )
                     shown = [
@@ -169,9 +156,11 @@ class TestCounts:
             listed = {state: len(log.listed(state=state)) for state in field_service().chart.places}
             assert {**dict.fromkeys(listed, 0), **counted} == {"": len(log.listed()), **listed}
 
-    def test_a_case_that_is_taken_off_the_board_counts_no_more(self, log: Following) -> None:
-        """What cannot be read any more is counted nowhere, and only once."""
-        log.written(job("J-1"), paid(job("J-2"))).followed()
+    def test_a_case_that_is_taken_off_the_board_leaves_nothing(self, log: Following) -> None:
+        """What cannot be read any more is counted nowhere, and no word or state leads to it."""
+        log.written(job("J-1")).followed()
+        before = log.everything()
+        log.written(paid(job("J-2", customer_name="Old Mill", scope="0 10 zero"))).followed()
         board = Board(by_collection())
         for subject in (("jobs", "J-2"), ("jobs", "J-2"), ("jobs", "J-9")):
             with log.store.following() as session:
@@ -179,6 +168,8 @@ class TestCounts:
                 board.drop(session, subject)
         with log.store.reading() as session:
             assert counts(session) == {"jobs": {"": 1, "quoted": 1}}
+        for table in ("board", "board_states", "board_words", "board_counts"):
+            assert log.everything()[table] == before[table], table
 
     def test_what_is_overdue_is_counted_as_far_as_is_asked(self, log: Following) -> None:
         """The number of late cases is that of their list, and never more than was asked for."""
@@ -223,48 +214,15 @@ class TestWords:
             assert log.listed(words=hidden, visible=frozenset({"email"})) == [], hidden
             assert log.listed(words=hidden, visible=frozenset()) == [], hidden
 
-    def test_common_words_find_the_same_as_rare_ones(
-        self, log: Following, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Which way leads to the cases is a matter of speed alone."""
-        log.written(*(job(f"J-{number}") for number in range(30))).followed()
-        log.written(job("K-1", scope="bakery for the harbour")).followed()
-        asked = [("j",), ("harbour", "1"), ("j", "7"), ("bakery", "harb"), ("nobody",)]
-        by_word = [log.listed(words=one) for one in asked]
-        monkeypatch.setattr("projections.board.FOUND_MAX", 2)
-        assert [log.listed(words=one) for one in asked] == by_word
-        monkeypatch.setattr("projections.board.HOLDERS_MAX", 1)
-        assert [log.listed(words=one) for one in asked] == by_word
-        wanted = Wanted(
-            collection="jobs",
-            words=("bakery", "harb"),
-            visible=log.lifecycles["jobs"].personal,
-        )
-        for limit in (1, 2, 30):
-            assert [one for got in paged(log, wanted, limit) for one in ids(got)] == by_word[3]
-        assert len(by_word[0]) == 30 < HOLDERS_MAX
-
     @given(st.text())
     def test_words_stay_as_they_are(self, text: str) -> None:
         """To take the words out of words changes nothing: what is stored is what is asked for."""
         assert words(" ".join(words(text))) == words(text)
 
-    @given(st.text(), st.integers(1), st.integers(1))
-    def test_an_imprint_has_the_marks_of_every_word(
-        self, text: str, number: int, length: int
-    ) -> None:
-        """Who holds a word, or one that begins so, is never passed over."""
-        held = words(text)
-        low, high = imprint((word, "") for word in held)
-        for word in held:
-            for asked in ((word,), (word, held[number % len(held)][: length % len(word) + 1])):
-                wanted = imprinted(asked)
-                assert (low & wanted["low"], high & wanted["high"]) == tuple(wanted.values())
-
     def test_no_number_date_or_amount_is_searched(self) -> None:
         """A case is found by texts; a search for 500 is not for every deposit of 500."""
         story = paid(job("J-1")).makes("projects", "schedule", scheduled_for="2026-05-11")
-        found = {word for word, _ in words_of(story.case, field_service())}
+        found = {word for _, word in words_of(story.case, field_service())}
         assert found.isdisjoint({"5", "00", "usd", "2026", "05", "11"})
 
 
@@ -274,7 +232,7 @@ class TestPages:
         log.written(*(job(f"J-{number}") for number in range(7))).followed()
         whole = log.listed()
         for limit in (1, 2, 3, 7, 8):
-            pages = list(paged(log, Wanted(collection="jobs"), limit))
+            pages = list(paged(log, CasesWanted(collection="jobs"), limit))
             assert [one for got in pages for one in ids(got)] == whole
             assert all(len(got.rows) == limit for got in pages[:-1])
 
@@ -283,7 +241,7 @@ class TestPages:
         stories = [job(f"J-{number}") for number in range(6)]
         log.written(*stories).followed()
         whole, seen = log.listed(), list[str]()
-        for got in paged(log, Wanted(collection="jobs"), 2):
+        for got in paged(log, CasesWanted(collection="jobs"), 2):
             seen += ids(got)
             log.told(stories[0].says("crm", scope=str(len(seen))).entries[-1:])
             log.written(job(f"N-{len(seen)}")).followed()
@@ -294,7 +252,7 @@ class TestPages:
         stories = [job(f"J-{number}") for number in range(4)]
         log.written(*stories).followed()
         seen = list[str]()
-        for got in paged(log, Wanted(collection="jobs", updated_since=MORNING), 2):
+        for got in paged(log, CasesWanted(collection="jobs", updated_since=MORNING), 2):
             if not seen:
                 log.told(stories[0].says("crm", scope="new").entries[-1:]).followed()
             seen += ids(got)
@@ -304,11 +262,12 @@ class TestPages:
         """Every way to the cases keeps the one order."""
         log.written(*(job(f"J-{number}") for number in range(5))).followed()
         asked = [
-            Wanted(collection="jobs", words=("harbour",), visible=frozenset({"customer_name"})),
-            Wanted(collection="jobs", state="quoted"),
-            Wanted(
+            CasesWanted(
+                collection="jobs", words=("harbour",), visible=frozenset({"customer_name"})
+            ),
+            CasesWanted(collection="jobs", state="quoted"),
+            CasesWanted(
                 collection="jobs",
-                entries=entries_with(field_service(), "crm", "presentationscheduled"),
                 configurations=configurations_with(field_service(), "crm", "presentationscheduled"),
             ),
         ]

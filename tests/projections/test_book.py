@@ -15,6 +15,7 @@ from lifecycle.events import (
     Entry,
     Event,
     FlowFailing,
+    FlowStarted,
     FlowStopped,
     NoticeDelivered,
     NoticeDue,
@@ -23,11 +24,11 @@ from lifecycle.events import (
     NoticeSuperseded,
     ReactionPlanned,
 )
-from projections import tables
 from projections.alerts import SECONDS_MAX
 from projections.book import HOLD, PLANS_MAX, Book, Followed, Taken, open_book
 from projections.patience import failed, millis
 from projections.store import SqliteSession
+from projections.tables import book as tables
 from tests.databases import NewDatabase
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -258,6 +259,14 @@ def test_a_steward_is_told_of_what_is_new_and_again_until_it_is_said_to_be_told(
     again = told.book.alert(NOW + 60_000)
     assert again is not None
     assert again.what == "given-up"
+
+
+@pytest.mark.parametrize("unproven", [True, False])
+def test_a_flow_that_was_started_again_fails_until_it_works(told: Told, *, unproven: bool) -> None:
+    """So that its first success is said; in an older log it counted as working at once."""
+    known: dict[str, Any] = {"recorded_at": NOON, "by": Asker(), "tool": "crm"}
+    told.follows(FlowStopped(**known, why="410"), FlowStarted(**known, unproven=unproven))
+    assert [(one.stopped, one.failing) for one in told.book.flows()] == [(0, int(unproven))]
 
 
 def test_an_alert_is_held_by_whoever_tells_it_for_longer_than_that_may_take(told: Told) -> None:

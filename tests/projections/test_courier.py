@@ -149,6 +149,46 @@ def test_a_product_is_told_as_its_connector_says(new_sqlite: NewDatabase, tool: 
     assert post.headers["authorization"] == "Bearer s3cret"
 
 
+def test_a_product_that_says_no_in_a_200_has_taken_nothing(
+    new_sqlite: NewDatabase, tool: FakeTool
+) -> None:
+    """Its answer is read as its connector says; what it said is sent again, and why is told."""
+    write = Write(url="{env:BOOKS}/post", body='{{"text": "{data.word}"}}', success="ok")
+    told = shipped()["field_service"].declaration
+    lifecycle = Lifecycle(
+        replace(told, flows=(Flow("accounting", "out", "api"),)),
+        connectors={"quickbooks": Connector("quickbooks", "QuickBooks", write=write)},
+    )
+    at = {"BOOKS": f"http://127.0.0.1:{tool.port}"}
+    tool.answers(Reply(200, body=b'{"ok": false, "error": "no_channel"}'),
+                 Reply(200, body=b'{"ok": true}'))  # fmt: skip
+    with carrying(new_sqlite(), {}, lifecycle, at) as books:
+        books.job("J-1").carried()
+        (due,) = books.due("accounting")
+        books.until_tried(due, 1)
+        assert books.book.notices([due.id])[0].why == "answered 200, where ok does not hold"
+        books.later(seconds=6)
+        books.until_delivered("accounting", 1)
+    assert len(tool.posts) == 2
+
+
+def test_a_long_answer_of_a_product_is_read_to_its_end(
+    new_sqlite: NewDatabase, tool: FakeTool
+) -> None:
+    """Where its body says whether it was taken, a product may answer with the whole record."""
+    write = Write(url="{env:BOOKS}/post", success="ok")
+    lifecycle = Lifecycle(
+        replace(shipped()["field_service"].declaration, flows=(Flow("accounting", "out", "api"),)),
+        connectors={"quickbooks": Connector("quickbooks", "QuickBooks", write=write)},
+    )
+    at = {"BOOKS": f"http://127.0.0.1:{tool.port}"}
+    tool.answers(Reply(200, body=b'{"record": "%b", "ok": true}' % (b"x" * 200_000)))
+    with carrying(new_sqlite(), {}, lifecycle, at) as books:
+        books.job("J-1").carried()
+        books.until_delivered("accounting", 1)
+    assert len(tool.posts) == 1
+
+
 def test_a_record_that_is_gone_from_a_product_stops_no_flow(
     new_sqlite: NewDatabase, tool: FakeTool
 ) -> None:
@@ -263,7 +303,10 @@ def test_a_tool_that_says_how_long_is_left_alone_as_long(books: Carrying, tool: 
 def test_a_tool_that_wants_nothing_more_is_sent_nothing_more(
     books: Carrying, tool: FakeTool
 ) -> None:
-    """410 stops the flow, which the log says; what is due waits until staff start it again."""
+    """410 stops the flow, which the log says; what is due waits until staff start it again.
+
+    That the tool takes what it is told is said once, as of any other that had failed.
+    """
     tool.answers(Reply(410), Reply(200))
     books.job().carried()
     books.until(lambda: incidents(books) == ["FlowStopped"], "it has stopped")
@@ -277,6 +320,8 @@ def test_a_tool_that_wants_nothing_more_is_sent_nothing_more(
     books.until_delivered("accounting", 2)
     assert len(books.events(FlowStarted)) == 1
     assert len(tool.posts) == 3
+    said = ["FlowStopped", "FlowRecovered"]
+    books.until(lambda: incidents(books) == said, "it works again")
 
 
 def test_what_no_attempt_can_tell_is_given_up_and_can_be_recovered(

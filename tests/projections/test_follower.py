@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from lifecycle.case import Case
 from lifecycle.changes import Correct, Erase, Move, SetFields, TakeReference
 from lifecycle.model import Lifecycle
-from projections import tables
 from projections.board import Board
 from projections.follower import POLL_SECONDS, MadeOtherwise, adopted, follow, lag
 from projections.store import BeingRebuilt, open_store
+from projections.tables import follower as tables
 from projections.views import CaseView, case_view
 from projections.worker import keep, rebuilt
-from tests.databases import NewDatabase
+from tests.databases import NewDatabase, Postgres
 from tests.projections.following import Following, following, job
 from tests.projections.stories import MORNING, Story, lifecycles, sample, whole_job
 from tests.running import until
@@ -98,6 +98,39 @@ class TestFollowing:
             thread.join()
         assert log.listed() == [story.id for story in reversed(stories)]
         assert log.stale() == []
+
+    def test_it_has_caught_up_only_where_nothing_is_left(self, postgres: Postgres) -> None:
+        """Where another follower is at it, what it has not committed yet is still to come."""
+        with following(postgres.new()) as log:
+            follower = log.written(job("J-1")).follower()
+            with log.store.following() as another:
+                assert another is not None
+                assert (follower.step(), follower.is_current) == (False, False)
+            assert (follower.step(), follower.is_current) == (True, False)
+            assert (follower.step(), follower.is_current) == (False, True)
+
+    def test_readiness_is_said_once_all_is_followed(self, sqlite_log: Following) -> None:
+        """Whoever waits for the read models hears of it when they hold what the log does."""
+        follower, stop = sqlite_log.written(job("J-1")).follower(), threading.Event()
+        reached: list[int] = []
+
+        def caught_up() -> None:
+            reached.append(sqlite_log.store.position())
+            stop.set()
+
+        follow(follower, stop, lambda: None, caught_up=caught_up)
+        assert reached == [sqlite_log.journal.recorder.last_position()]
+
+    def test_it_goes_on_at_once_only_where_there_is_more(
+        self, sqlite_log: Following, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What fits into one batch is all there is; behind a full one there may be more."""
+        story = whole_job()
+        monkeypatch.setattr("projections.follower.BATCH_EVENTS_MAX", len(story.entries) - 1)
+        follower = sqlite_log.written(story).follower()
+        behind = [follower.is_behind for _ in iter(follower.step, False)]
+        assert behind == [True, False]
+        assert follower.position == sqlite_log.journal.recorder.last_position()
 
     def test_a_refusal_changes_nothing_on_the_board(self, log: Following) -> None:
         """What was refused moves the position on, and no case."""

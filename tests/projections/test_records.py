@@ -1,21 +1,28 @@
 """Messages, notices and drift as read models: disposable, bounded, and counted rightly."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+from msgspec.structs import astuple, replace
 
 from api.verifying import verify
 from lifecycle.changes import TakeReference
 from lifecycle.drift import Resolve
+from lifecycle.mapper import encode
 from lifecycle.mirror import Mirror
 from lifecycle.streams import mirror_stream
-from projections import drift, messages, notices
 from projections.drift import Drift
 from projections.messages import Messages
-from projections.notices import Notices
-from projections.records import Records, counts
+from projections.notices import STATES, Notices, OnList, State
+from projections.records import Record, Records, Wanted, counts
+from projections.tables.notices import UPSERT_NOTICES
 from projections.worker import rebuilt
 from tests.databases import NewDatabase
 from tests.lifecycle.given import erase, move, opened, tell
@@ -25,6 +32,7 @@ from tests.projections.following import Following, following
 from tests.projections.stories import MORNING
 
 STAGE = {"status_field": "dealstage"}
+POSITIONS = itertools.count(1_000_000)
 
 
 @pytest.fixture
@@ -68,7 +76,7 @@ def test_a_rebuild_makes_the_same_rows(log: Following) -> None:
 
 
 @pytest.mark.parametrize("model", [Messages(), Notices(), Drift()], ids=lambda one: one.name)
-def test_the_counts_are_those_of_the_rows(log: Following, model: Records[messages.OnList]) -> None:
+def test_the_counts_are_those_of_the_rows(log: Following, model: Records[Record]) -> None:
     """What is counted as it comes is what one would count in the end."""
     lived(log)
     rows = [model.read(row) for row in log.rows(f"SELECT * FROM {{views}}.{model.name}")]  # noqa: S608 - names of our own tables
@@ -96,24 +104,39 @@ def test_no_row_holds_a_value(log: Following) -> None:
         assert "@example.com" not in repr(rows[table])
 
 
+def test_notices_are_asked_for_by_when_they_ended(log: Following) -> None:
+    """Those that failed since an outage began are found, however long before they were due."""
+    lived(log)
+    with log.store.reading() as session:
+        ended = [one for one in Notices.page(session, Wanted(), 500) if one.ended_at]
+        moment = max(one.ended_at for one in ended)
+        since = Wanted(ended_since=datetime.fromisoformat(moment))
+        found = [one.id for one in Notices.page(session, since, 500)]
+        assert found == [one.id for one in ended if one.ended_at == moment]
+        later = Wanted(ended_since=datetime.fromisoformat(moment) + timedelta(milliseconds=1))
+        assert Notices.page(session, later, 500) == []
+
+
 def test_lists_are_paged_by_position(log: Following) -> None:
     """Page by page the whole list comes, newest first, whatever leads to it."""
     lived(log)
-    asked: list[tuple[Any, Any]] = [
-        (messages.page, messages.Wanted()),
-        (messages.page, messages.Wanted(tool="crm")),
-        (messages.page, messages.Wanted(collection="jobs", case_id="C-1")),
-        (notices.page, notices.Wanted()),
-        (notices.page, notices.Wanted(tool="crm")),
-        (notices.page, notices.Wanted(state="superseded")),
-        (drift.page, drift.Wanted(now=MORNING, state="resolved")),
+    asked: list[tuple[type[Records[Any]], Wanted]] = [
+        (Messages, Wanted()),
+        (Messages, Wanted(tool="crm")),
+        (Messages, Wanted(sort="duplicate")),
+        (Messages, Wanted(collection="jobs", case_id="C-1")),
+        (Notices, Wanted()),
+        (Notices, Wanted(tool="crm")),
+        (Notices, Wanted(sort="superseded")),
+        (Notices, Wanted(type="case.fields_changed")),
+        (Drift, Wanted(now=MORNING, sort="resolved")),
     ]
     with log.store.reading() as session:
-        for page, wanted in asked:
-            whole = [one.id for one in page(session, wanted, 500)]
+        for model, wanted in asked:
+            whole = [one.id for one in model.page(session, wanted, 500)]
             seen: list[str] = []
             before = None
-            while found := page(session, wanted, 1, before=before):
+            while found := model.page(session, wanted, 1, before=before):
                 seen += [one.id for one in found]
                 before = found[-1].position
             assert seen == whole
@@ -131,3 +154,76 @@ def test_verify_finds_all_of_it_conserved(log: Following) -> None:
     assert [one for one in report.problems if "never adopted" not in one.what] == []
     assert report.heard == sum(report.outcomes.values()) == 8
     assert report.due == sum(report.notices.values()) > 5
+
+
+# --- pages while everything moves ---------------------------------------------------------------
+
+SHARED = HealthCheck.function_scoped_fixture
+"""One log is for all examples; each has a tool of its own."""
+Step = tuple[str, int, State]
+"""A notice comes, or one of them changes, or a page is read: with how many, or which."""
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["comes", "changes", "page", "page"]),
+        st.integers(1, 9),
+        st.sampled_from(STATES),
+    ),
+    max_size=25,
+)
+
+
+def notice(tool: str, position: int, state: State) -> OnList:
+    """A notice to a tool, of which nothing matters here but where it stands, and its state."""
+    members: dict[str, Any] = dict.fromkeys(OnList.__struct_fields__, "")
+    numbers = {"position": position, "version": 1, "case_version": 1, "attempts": 0, "status": 0}
+    named = {"id": f"{tool}-{position}", "tool": tool, "state": state}
+    return OnList(**members | numbers | named)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[SHARED])
+@for_all(
+    before=st.lists(st.sampled_from(STATES), max_size=12),
+    taken=steps,
+    asked=st.sampled_from(("", *STATES)),
+)
+def test_no_change_disturbs_who_pages(
+    log: Following, before: list[State], taken: list[Step], asked: str
+) -> None:
+    """Whatever comes and changes between pages, each record that fits is seen, and once."""
+    first = next(POSITIONS)
+    tool = f"t{first}"
+    now = [notice(tool, next(POSITIONS), state) for state in before]
+    fitted = {one.position for one in now}
+    ever = {one.position for one in now if asked in {"", one.state}}
+    seen: list[int] = []
+
+    def write(rows: list[OnList]) -> None:
+        with log.store.following() as session:
+            assert session is not None
+            session.run(UPSERT_NOTICES, rows=encode([astuple(one) for one in rows]).decode())
+        ever.update(one.position for one in rows if asked in {"", one.state})
+        fitted.difference_update(one.position for one in rows if asked not in {"", one.state})
+
+    def page(most: int) -> list[OnList]:
+        with log.store.reading() as session:
+            last = seen[-1] if seen else None
+            found = Notices.page(session, Wanted(tool=tool, sort=asked), most, before=last)
+        seen.extend(one.position for one in found)
+        return found
+
+    write(now)
+    for what, number, state in taken:
+        if what == "comes":
+            now.append(notice(tool, next(POSITIONS), state))
+            write(now[-1:])
+        elif what == "changes" and now:
+            place = number % len(now)
+            now[place] = replace(now[place], state=state)
+            write([now[place]])
+        elif what == "page":
+            page(number)
+    while page(3):
+        continue
+    assert seen == sorted(set(seen), reverse=True)
+    assert fitted <= {*seen} <= ever

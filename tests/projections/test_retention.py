@@ -2,22 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Event as Signal
 from threading import Thread
 
 from msgspec.structs import replace
 
 from api.verifying import verify
+from lifecycle.adoption import adopt
 from lifecycle.asks import Ask
-from lifecycle.events import ERASED, Heard, MessagesLetGo
+from lifecycle.definition import read
+from lifecycle.events import ERASED, Asker, DefinitionAdopted, Heard, MessagesLetGo
+from lifecycle.journal import Record
+from lifecycle.known import Known
 from lifecycle.messages import Hear
 from lifecycle.model import Lifecycle
 from lifecycle.reports import Report
-from lifecycle.streams import retention_stream
+from lifecycle.streams import definition_stream, retention_stream
 from projections.retention import LettingGo, let_go
 from tests.databases import NewDatabase
-from tests.lifecycle.given import asker, shipped
+from tests.lifecycle.given import DEFINITIONS, asker, shipped
 from tests.projections.carrying import PutForward
 from tests.projections.following import Following
 from tests.running import WAIT_SECONDS_MAX, until
@@ -34,6 +38,12 @@ def keeping(**retention: str) -> dict[str, Lifecycle]:
         one.collection: Lifecycle(replace(one.declaration, retention=retention.get(one.collection)))
         for one in shipped().values()
     }
+
+
+def written(name: str, version: str) -> Lifecycle:
+    """A shipped lifecycle by its file, with this in the place of its version."""
+    text = (DEFINITIONS / f"{name}.yaml").read_text().replace("version: 1", version, 1)
+    return Lifecycle(read(text.encode(), name)[0], text)
 
 
 def heard(name: str, tool: str) -> Hear:
@@ -114,6 +124,51 @@ def test_each_lifecycle_has_its_own_time(new_database: NewDatabase) -> None:
         log.later(days=7)
         assert log.let_go() == [1]
         assert log.raw("b", "ams") is None
+
+
+def test_what_is_declared_no_longer_is_let_go_of_in_its_time(new_database: NewDatabase) -> None:
+    """A definition that was taken away still says how long its messages are kept."""
+    database = new_database()
+    shape = {
+        "jobs": written("field_service", "version: 1\nretention: 7 days"),
+        "policies": written("insurance_policy", "version: 1"),
+    }
+    with kept(database, shape) as log:
+        adopt(log.journal, shape.values())
+        log.heard("a").heard("b", collection="policies", tool="ams")
+    with kept(database, {"clients": keeping()["clients"]}) as log:
+        log.later(days=8)
+        assert log.let_go() == [1]
+        assert (log.raw("a"), log.raw("b", "ams")) == (None, RAW)
+        log.later(days=83)
+        assert log.let_go() == [1]
+        assert log.raw("b", "ams") is None
+
+
+def test_a_text_that_nobody_can_read_any_more_changes_no_retention(
+    new_database: NewDatabase,
+) -> None:
+    """What was said before holds, and everything else is let go of in its time."""
+    database = new_database()
+    shape = {"jobs": written("field_service", "version: 1\nretention: 7 days")}
+
+    def adopted(_: Known, now: datetime) -> DefinitionAdopted:
+        return DefinitionAdopted(
+            recorded_at=now,
+            by=Asker(),
+            lifecycle="field_service",
+            version=2,
+            digest="d",
+            text="jobs: of another time",
+        )
+
+    with kept(database, shape) as log:
+        adopt(log.journal, shape.values())
+        log.heard("a")
+        log.journal.record_now(Record(definition_stream("field_service"), adopted))
+    with kept(database, {"clients": keeping()["clients"]}) as log:
+        log.later(days=8)
+        assert log.let_go() == [1]
 
 
 def test_much_is_let_go_of_in_small_appends_and_once(new_database: NewDatabase) -> None:

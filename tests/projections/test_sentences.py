@@ -46,6 +46,7 @@ from lifecycle.events import (
     ReactionPlanned,
     ReferenceFreed,
     ReferenceHeld,
+    Refused,
     Reported,
     SessionsEnded,
     TransitionMade,
@@ -270,6 +271,10 @@ TELLING: Sequence[tuple[Event, str]] = (
         "The owner has seen to it that HubSpot was told “closedwon” as its dealstage.",
     ),
     (
+        notice(NoticeDelivered, attempts=0, by=STAFF, reason="Typed in"),
+        "The owner has seen to it that HubSpot was told “closedwon” as its dealstage: Typed in.",
+    ),
+    (
         notice(NoticeSuperseded, why="newer-word"),
         ("HubSpot need not be told “closedwon” as its dealstage any more: there is a newer word."),
     ),
@@ -322,15 +327,16 @@ TELLING: Sequence[tuple[Event, str]] = (
     ),
     (differs(DriftResolved, how="told"), "Jobber was put right about its status."),
     (
+        differs(DriftResolved, how="told", by=STAFF, reason="they called"),
+        "Jobber was put right about its status by the owner: they called.",
+    ),
+    (
         differs(DriftResolved, how="accepted", by=STAFF, reason="they called"),
         "The owner accepted what Jobber says of its status: they called.",
     ),
     (
         differs(DriftResolved, how="dismissed", by=STAFF, until=MORNING, reason="known"),
-        (
-            "The owner let it be until 4 May 2026, 14:03 UTC that Jobber differs in its status:"
-            " known."
-        ),
+        ("The owner let Jobber differ in its status until 4 May 2026, 14:03 UTC: known."),
     ),
     (
         differs(DriftResolved, how="said-otherwise"),
@@ -634,3 +640,23 @@ def test_whatever_people_write_stays_one_sentence(text: str, reason: str) -> Non
     assert not said.endswith("..")
     assert len(said.splitlines()) == 1
     assert len(said) < 500
+
+
+def test_each_condition_of_a_refusal_is_said() -> None:
+    """Where transitions share a name, what each of them would need stands in the sentence."""
+    detail = (
+        "cannot 'complete' J-1: deposit_paid >= deposit_due does not hold (deposit_paid is"
+        " 1.00 USD); and scope == 'Fence' does not hold (scope is yes)"
+    )
+    refused = Refused(
+        recorded_at=MORNING,
+        by=CRM,
+        asked="complete",
+        code="condition-not-met",
+        detail=detail,
+        state=("scheduled",),
+        case_version=3,
+    )
+    said = sentence(refused, field_service())
+    assert "covers the deposit due, but the deposit paid is 1.00 USD; or that the scope is" in said
+    assert said.endswith("but the scope is yes.")

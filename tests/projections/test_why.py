@@ -6,13 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.asks import Causing, record
 from lifecycle.changes import Correct, Erase
-from lifecycle.events import Value
+from lifecycle.events import Asker, NoticeDue, Value
 from lifecycle.model import Lifecycle
 from lifecycle.moves import open_transitions
+from lifecycle.streams import mirror_stream
+from lifecycle.telling import given_up, recovered
 from projections.timeline import history
 from projections.views import case_view
-from projections.why import span, why
+from projections.why import span, waits_to_be_told, why
+from tests.lifecycle.given import given as happened
+from tests.lifecycle.given import opened
 from tests.projections.stories import (
     Story,
     every_configuration,
@@ -221,6 +226,35 @@ SECRETS: dict[str, Value] = {
     "address": {"lines": ["77 Xq Street"], "city": "Springfield", "country": "US"},
 }
 MARKS = {"email": "xq@", "phone": "+12025550177", "money": "7,711", "address": "77 Xq Street"}
+
+
+def test_attempts_are_those_of_the_notice_that_stands() -> None:
+    """What waits was tried as often as the courier says, and before it was given up once."""
+    story = happened(opened)
+    due = next(
+        entry.event
+        for entry in story.entries
+        if isinstance(entry.event, NoticeDue) and entry.event.status_field == "stage"
+    )
+
+    def attempts(known: dict[str, int]) -> int:
+        told = why(story.case, story.entries, story.lifecycle, now=story.now, attempts=known).told
+        return next(one.attempts for one in told if one.status_field == "stage")
+
+    assert due.id in waits_to_be_told(story.entries)
+    assert (attempts({}), attempts({due.id: 3}), attempts({"another": 3})) == (0, 3, 0)
+    for decide in (
+        given_up(due, 10, "answered 500"),
+        recovered(due.id, due.case, due.tool, Asker(staff="Kim")),
+    ):
+        stream = mirror_stream("jobs", "C-1", due.tool)
+        event = decide(story.streams[stream], story.now)
+        assert event is not None
+        causing = Causing(story.streams)
+        record(causing, stream, event)
+        story.streams.update(causing.known)
+        story.entries += causing.entries
+    assert (attempts({}), attempts({due.id: 2})) == (10, 12)
 
 
 @given(data=st.data())

@@ -15,6 +15,7 @@ import pytest
 
 from api.cli import cli
 from api.settings import Settings
+from lifecycle.doubts import read_connector
 from tests.running import DEFINITIONS, ROOT, Service, command, running_service
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -183,8 +184,9 @@ def test_settings_are_all_there() -> None:
     help_text = command("serve", "--help").stdout
     for field in msgspec.structs.fields(Settings):
         if field.type is bool:
-            assert f"--no-{field.name}" in help_text
-            assert f"`serve --no-{field.name}`" in README
+            flag = f"--no-{field.name}" if field.default else f"--{field.name}"
+            assert flag in help_text
+            assert f"`serve {flag}`" in README
             continue
         flag, default = rows.pop(f"STATEKEEPER_{field.name.upper()}")
         assert (flag in help_text) if flag else (f"--{field.name}" not in help_text), field.name
@@ -210,10 +212,18 @@ def test_problem_shown_is_what_check_says(tmp_path: Path) -> None:
 def test_definition_shown_is_part_of_the_shipped_one() -> None:
     """What is shown of a definition says nothing that the shipped one does not say."""
     shipped = re.sub(r"\s+", " ", (DEFINITIONS / "field_service.yaml").read_text())
-    for line in "".join(blocks("yaml")).splitlines():
+    shown = (block for block in blocks("yaml") if not block.startswith("connector:"))
+    for line in "".join(shown).splitlines():
         said = re.sub(r"\s+", " ", line.partition("#")[0]).strip().rstrip("}")
         if said and "record_for" not in said:
             assert said in shipped, line
+
+
+def test_connector_shown_is_sound() -> None:
+    """Who begins with it is told of nothing wrong."""
+    (shown,) = (block for block in blocks("yaml") if block.startswith("connector:"))
+    connector, marks = read_connector(shown.encode(), "shop.yaml")
+    assert (connector.connector, marks.problems) == ("shop", ())
 
 
 def test_links_and_targets_are_there() -> None:

@@ -7,6 +7,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,15 @@ import pytest
 
 from api.verifying import CATCH_UP_SECONDS_MAX, Problem, Report, verify
 from lifecycle.catalogue import load
+from lifecycle.events import Asker, DefinitionAdopted
+from lifecycle.journal import Record
+from lifecycle.known import Known
 from lifecycle.opening import open_journal
+from lifecycle.streams import definition_stream
 from lifecycle.vault import Vault
 from projections.store import open_store
 from tests.databases import NewDatabase
+from tests.lifecycle.journals import journal_on
 from tests.projections.following import following
 from tests.projections.following import job as told
 from tests.running import DEFINITIONS, Service, command, over, running_service, until
@@ -103,6 +109,23 @@ def test_a_log_that_is_sound_is_found_sound(tampered: Callable[..., Report]) -> 
     assert report.cases == 3
     assert report.keys == 2
     assert report.events == report.position
+
+
+def test_cases_of_a_lifecycle_that_is_gone_are_sound(log: Path, tmp_path: Path) -> None:
+    """A definition that was taken away leaves its cases and references as they were."""
+    for name in (log.name, f"{log.name}.key"):
+        shutil.copy(log.with_name(name), tmp_path / name)
+    without = {
+        name: one for name, one in load(DEFINITIONS, {}).lifecycles.items() if name != "jobs"
+    }
+    journal = open_journal(f"sqlite:///{tmp_path / log.name}", without, None)
+    try:
+        report = verify(journal, None, lambda _done, _total: None)
+    finally:
+        journal.stop()
+        journal.recorder.close()
+    assert report.problems == []
+    assert report.cases == 3
 
 
 FIRST = "case:jobs/V-0"
@@ -269,3 +292,22 @@ def test_verify_says_what_is_wrong_and_exits_with_1(
     done = command("verify", *over(database))
     assert done.returncode == 1
     assert f"{FIRST}: its versions do not follow on from 1: 1, 2, 4" in done.stdout
+
+
+def test_a_text_that_nobody_can_read_any_more_is_no_damage(new_database: NewDatabase) -> None:
+    """A definition that an earlier version of the program adopted hides nothing else."""
+
+    def adopted(_: Known, now: datetime) -> DefinitionAdopted:
+        return DefinitionAdopted(
+            recorded_at=now,
+            by=Asker(),
+            lifecycle="gone",
+            version=1,
+            digest="d",
+            text="gone: of another time",
+        )
+
+    with journal_on(new_database()) as journal:
+        journal.record_now(Record(definition_stream("gone"), adopted))
+        report = verify(journal, None, lambda _done, _total: None)
+        assert (report.problems, report.events) == ([], 1)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.databases import NewDatabase, Postgres
-from tests.running import DEFINITIONS, PROGRAM, ROOT, running_service
+from tests.running import DEFINITIONS, PROGRAM, ROOT, Service, running_service
 
 
 def changed(folder: Path, *edits: tuple[str, str]) -> Path:
@@ -112,6 +112,31 @@ def test_renamed_states_are_carried_over(new_database: NewDatabase, tmp_path: Pa
     assert was["state"] == "scheduled"
     assert history[-1]["type"] == "CarriedOver"
     assert "Booked" in history[-1]["sentence"]
+
+
+def test_tools_are_told_new_words_on_request(new_database: NewDatabase, tmp_path: Path) -> None:
+    """`--tell` makes due the words that a new version changes; `check --tell` says so before."""
+    database = new_database()
+    scheduled_job(database, tmp_path, changed(tmp_path / "v1"))
+    version_2 = changed(tmp_path / "v2", *BOOKED, RENAMED)
+    foretold = [*PROGRAM, "check", str(version_2), "--database", database]
+    for flags, said in (([], "told only by `serve --tell`"), (["--tell"], "told to crm of 1")):
+        done = subprocess.run([*foretold, *flags], cwd=ROOT, capture_output=True, check=True)
+        assert said in done.stdout.decode()
+
+    def due(service: Service, key: str) -> list[tuple[str, str]]:
+        with service.with_key(key) as staff:
+            last = staff.get("/v1/events?limit=1").headers["statekeeper-position"]
+            seen = {"Statekeeper-Position": last}
+            items = staff.get("/v1/notices", params={"state": "waiting"}, headers=seen).json()
+        return [(one["tool"], one["word"]) for one in items["items"] if one["word"] == "Booked"]
+
+    key = _staff_key(database, version_2)
+    with running_service(database, tmp_path, definitions=version_2) as service:
+        assert due(service, key) == []
+    options = ("--tell",)
+    with running_service(database, tmp_path, definitions=version_2, options=options) as service:
+        assert due(service, key) == [("crm", "Booked")]
 
 
 def test_two_replicas_roll_over_to_a_new_version(postgres: Postgres, tmp_path: Path) -> None:

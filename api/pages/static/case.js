@@ -40,6 +40,8 @@ const slider = document.getElementById("moment");
 const output = time.querySelector("output");
 const fetchThen = latest();
 let waiting = 0;
+/** The moment that the address names, until the slider is dragged (Unix ms); 0: none. */
+let pinned = Number(time.dataset.then) || 0;
 
 const listed = document.getElementById("moments");
 let moments = read();
@@ -71,7 +73,9 @@ function told(ms) {
 /** Say which moment the slider stands at, to eyes and ears. */
 function say() {
   const { version, ms } = momentOf(slider.value);
-  const text = isNow() ? "Now. Drag to look back" : `${told(ms)}, after change ${version}`;
+  const text = isNow() && !pinned
+    ? "Now. Drag to look back"
+    : `As it was on ${told(pinned || ms)}, after change ${version}`;
   output.textContent = text;
   slider.setAttribute("aria-valuetext", text);
 }
@@ -100,6 +104,7 @@ async function look() {
 }
 
 function soon() {
+  pinned = 0;
   say();
   clearTimeout(waiting);
   waiting = setTimeout(look, PAUSE_MS);
@@ -107,7 +112,7 @@ function soon() {
 
 /** Stand where the address says: at the last change up to its moment. */
 function stand() {
-  const asked = Number(time.dataset.then);
+  const asked = pinned;
   const index = asked ? moments.filter((_, place) => momentOf(place + 1).ms <= asked).length : moments.length;
   slider.value = Math.max(index, 1);
   say();
