@@ -172,15 +172,38 @@ KINDS: Final = ("message", "mirror", "claims", "parked", "unfetched")
 
 def conserved(database: str) -> Sum:
     """Assert that the log in a database adds up; answers to what."""
-    return sum_of(facts(database))
+    return Reading(database).on()
 
 
-def facts(database: str) -> list[Fact]:
-    """Everything that was heard and told, by the database's own driver; nothing without a log."""
-    condition = " OR ".join(f"originator_id LIKE '{kind}:%%'" for kind in KINDS)
+class Reading:
+    """A log that grows, read on from where it was read to."""
+
+    def __init__(self, database: str) -> None:
+        """Begin before its first event."""
+        self._database = database
+        self._position = 0
+        self._sum = Sum()
+
+    def on(self) -> Sum:
+        """Assert that all of it adds up by now; answers to what."""
+        for position, fact in facts(self._database, self._position):
+            self._sum.take(fact)
+            self._position = position
+        self._sum.conserved()
+        return self._sum
+
+
+def facts(database: str, after: int = 0) -> list[tuple[int, Fact]]:
+    """What was heard and told behind a position, by the database's own driver; each with its own.
+
+    Nothing where there is no log.
+    """
+    kinds = " OR ".join(f"originator_id LIKE '{kind}:%%'" for kind in KINDS)
     return [
-        Fact(stream, version, topic, msgspec.json.decode(bytes(state)))
-        for _, stream, version, topic, state in rows(database, condition)
+        (position, Fact(stream, version, topic, msgspec.json.decode(bytes(state))))
+        for position, stream, version, topic, state in rows(
+            database, f"position > {after} AND ({kinds})"
+        )
     ]
 
 

@@ -62,6 +62,7 @@ class Service:
         self._before = before
         self._program = program
         self._damages = damages
+        self._log = conserving.Reading(database)
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, httpx.Client] = {}
 
@@ -164,7 +165,7 @@ class Service:
                 says = self.by("nobody").get("/metrics").text
             except httpx.TransportError:
                 says = ""  # it is no more, or was never there
-            differs[0] = conserving.differing(says, conserving.conserved(self.database))
+            differs[0] = conserving.differing(says, self._log.on())
             return not differs[0]
 
         if self._damages:
