@@ -1,5 +1,6 @@
 """A file as rows of cells, and the refusal of one that cannot be read."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Final, TypeAlias
@@ -47,7 +48,7 @@ class Row(Struct, frozen=True, gc=False):
     formulas: tuple[int, ...] = ()
 
 
-class Sheet:
+class Sheet(ABC):
     """The rows of one file (of one of its sheets), to be read as often as needed."""
 
     def __init__(self, file: str, understood: tuple[str, ...]) -> None:
@@ -55,6 +56,6 @@ class Sheet:
         self.file = file
         self.understood = understood
 
+    @abstractmethod
     def rows(self) -> Iterator[Row]:
         """Give every row, blank ones too; raises `BadExport` at the first that is none."""
-        raise NotImplementedError

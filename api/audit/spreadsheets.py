@@ -91,6 +91,7 @@ def _measured(path: Path, file: str) -> dict[int, Formulas]:
             return _scanned(file, raw, parts)
     except BadExport:
         raise
+    # `zipfile` knows no other word for a packing that it cannot undo than NotImplementedError.
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError) as exc:
         message = f"this is no sound spreadsheet ({_short(exc)}); save it again as XLSX or CSV"
         raise BadExport(file, message) from exc

@@ -67,11 +67,11 @@ class LongList(Bulk[One]):
 
     def ask(self, record: One) -> Ask:
         """Nothing gets here."""
-        raise NotImplementedError
+        raise AssertionError(record)
 
     def became(self, record: One, outcome: Outcome) -> Done:
         """Nothing gets here."""
-        raise NotImplementedError
+        raise AssertionError(record, outcome)
 
 
 def long_list(count: int, *, plan: bool = True) -> LongList:
