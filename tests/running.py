@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,13 +20,15 @@ import httpx
 import msgspec
 import pytest
 
+from api.cli import main
 from tests import conserving
 from tests.databases import NewDatabase, Postgres
+from tests.forking import Fork
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFINITIONS = ROOT / "definitions"
 PROGRAM = (sys.executable, "-c", "from api.cli import main; main()")
-"""The command line, whether or not the project is installed."""
+"""The command line, whether or not the project is installed, started from nothing."""
 
 WAIT_SECONDS_MAX = 20.0
 """How long anything that must happen may take, on a machine that is busy with other things."""
@@ -42,15 +45,16 @@ class Service:
         database: str,
         log: Path,
         *,
-        definitions: Path = ROOT / "definitions",
+        definitions: Path = DEFINITIONS,
         environment: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
         before: Callable[[], None] | None = None,
-        program: Sequence[str] = PROGRAM,
+        program: Callable[[], None] = main,
         damages: str = "",
     ) -> None:
         """Start nothing yet; what it says goes to `log`, and `before` runs in the new process.
 
+        It is a fork of `program`; or, with `before`, a start of the program from nothing.
         `damages` says why what it has heard and told does not have to add up.
         """
         self.database = database
@@ -63,7 +67,7 @@ class Service:
         self._program = program
         self._damages = damages
         self._log = conserving.Reading(database)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Fork | subprocess.Popen[bytes] | None = None
         self._clients: dict[str, httpx.Client] = {}
 
     @property
@@ -114,26 +118,34 @@ class Service:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *self._program,
-                    "serve",
-                    *over(self.database, self._definitions),
-                    f"--port={self.port}",
-                    *self._options,
-                ],
-                cwd=ROOT,
-                env=os.environ | self._environment,
-                stdout=log,
-                stderr=log,
-                preexec_fn=self._before,  # noqa: PLW1509 - no threads of ours run at that moment
-            )
+        words = ["serve", *over(self.database, self._definitions), f"--port={self.port}"]
+        self._process = self._started([*words, *self._options])
         try:
             until(lambda: self.ready or self._running.poll() is not None, "the service is ready")
         except AssertionError as exc:
             raise AssertionError(f"{exc}; it said:\n{self.said}") from None
         assert self._running.poll() is None, f"it ended while starting; it said:\n{self.said}"
+
+    def _started(self, words: Sequence[str]) -> "Fork | subprocess.Popen[bytes]":
+        environment = os.environ | self._environment
+        if self._before is None:
+            return Fork(
+                words,
+                folder=ROOT,
+                environment=environment,
+                stdout=self.log,
+                stderr=self.log,
+                program=self._program,
+            )
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [*PROGRAM, *words],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self._before,  # noqa: PLW1509 - no threads of ours run at that moment
+            )
 
     def kill(self) -> None:
         """End it as a loss of power would."""
@@ -183,7 +195,7 @@ class Service:
             self.kill()
 
     @property
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> "Fork | subprocess.Popen[bytes]":
         assert self._process is not None, "it was never started"
         return self._process
 
@@ -193,11 +205,11 @@ def running_service(
     database: str,
     folder: Path,
     *,
-    definitions: Path = ROOT / "definitions",
+    definitions: Path = DEFINITIONS,
     environment: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     before: Callable[[], None] | None = None,
-    program: Sequence[str] = PROGRAM,
+    program: Callable[[], None] = main,
     damages: str = "",
 ) -> Iterator[Service]:
     """Run the service over a database, on a port of its own; its log goes into the folder.
@@ -272,15 +284,15 @@ def command(
     *words: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end; its output is text, its exit code is not judged."""
-    return subprocess.run(
-        [*PROGRAM, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS_MAX,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="statekeeper-") as said:
+        stdout, stderr = Path(said, "stdout"), Path(said, "stderr")
+        given = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        fork = Fork(words, folder=folder, environment=given, stdout=stdout, stderr=stderr)
+        try:
+            code = fork.wait(WAIT_SECONDS_MAX)
+        finally:
+            fork.kill()
+        return subprocess.CompletedProcess(fork.args, code, stdout.read_text(), stderr.read_text())
 
 
 class IssuedKey(msgspec.Struct, frozen=True):
@@ -291,17 +303,22 @@ class IssuedKey(msgspec.Struct, frozen=True):
 
 
 def issue_key(
-    database: str, *, tool: str | None = None, staff: str | None = None, read_only: bool = False
+    database: str,
+    *,
+    tool: str | None = None,
+    staff: str | None = None,
+    read_only: bool = False,
+    definitions: Path = DEFINITIONS,
 ) -> IssuedKey:
     """Have the command line issue a key to a tool or to a member of staff."""
     whose = ["--tool", tool] if tool else ["--staff", str(staff)]
     whose += ["--read-only"] if read_only else []
-    done = command("keys", "issue", *whose, "--json", *over(database))
+    done = command("keys", "issue", *whose, "--json", *over(database, definitions))
     assert done.returncode == 0, done.stderr
     return msgspec.json.decode(done.stdout, type=IssuedKey)
 
 
-def over(database: str, definitions: Path = ROOT / "definitions") -> list[str]:
+def over(database: str, definitions: Path = DEFINITIONS) -> list[str]:
     """Name the database and the definitions to the command line."""
     return ["--database", database, "--definitions", str(definitions)]
 

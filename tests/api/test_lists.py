@@ -1,7 +1,7 @@
 """Lists over HTTP: what may be asked, who sees what, and how a page leads to the next."""
 
 import itertools
-import subprocess
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from tests.databases import Postgres
+from tests.forking import Fork
 from tests.running import (
-    PROGRAM,
     ROOT,
     WAIT_SECONDS_MAX,
     Service,
@@ -226,7 +226,13 @@ class TestSplit:
 @contextmanager
 def beside(service: Service, *words: str) -> Iterator[None]:
     """Run a command over the service's database; it ends with the block, and ends well."""
-    process = subprocess.Popen([*PROGRAM, *words, *over(service.database)], cwd=ROOT)
+    process = Fork(
+        [*words, *over(service.database)],
+        folder=ROOT,
+        environment=os.environ,
+        stdout=service.log,
+        stderr=service.log,
+    )
     try:
         yield
         process.terminate()

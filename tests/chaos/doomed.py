@@ -1,15 +1,14 @@
 """The program as it is, but doomed: it dies, as by a loss of power, at a step named in a file.
 
-Run as `doomed FILE WORDS…`, WORDS those of the command line. Whoever first comes to the step that
-stands in FILE deletes the file, and dies; as long as there is no FILE, nobody does. Nothing is
-replaced: every step is watched, and what is watched does what it does.
+Whoever first comes to the step that stands in the file that the environment names as `DOOM` deletes
+it, and dies; as long as there is no file, nobody does. Nothing is replaced: every step is watched,
+and what is watched does what it does.
 """
 
 import asyncio
 import inspect
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from pathlib import Path
@@ -26,7 +25,7 @@ from projections.book import Book
 from projections.courier import Courier
 from projections.posting import Poster
 
-DOOM: Final = Path(sys.argv[1])
+DOOM: Final = "DOOM"
 
 ANSWER_SECONDS: Final = 0.05
 """How long an answer may take to leave this process."""
@@ -37,10 +36,11 @@ Happens = Callable[..., bool]
 
 def is_doomed(step: str) -> bool:
     """Whether this is the step, and nobody has come to it before."""
+    doom = Path(os.environ[DOOM])
     try:
-        if DOOM.read_text() != step:
+        if doom.read_text() != step:
             return False
-        DOOM.unlink()
+        doom.unlink()
     except FileNotFoundError:
         return False
     return True
@@ -179,10 +179,10 @@ def _watch_insert(step: str, has: Callable[[Batch], bool]) -> None:
     recorder._insert = inserting  # type: ignore[method-assign]  # watched like the others
 
 
-if __name__ == "__main__":
+def doomed() -> None:
+    """Run the command line, watched."""
     watch_hearing()
     watch_fetching()
     watch_telling()
     watch_appends()
-    del sys.argv[1]
     main()

@@ -1,11 +1,9 @@
 """A worker that is killed while it tells the tools: nothing is lost, and every end stands once."""
 
 import os
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -14,12 +12,15 @@ from threading import Thread
 
 import pytest
 
+from api.cli import main
 from lifecycle.events import NoticeDelivered, OfNotice
+from tests.chaos.doomed import DOOM, doomed
 from tests.databases import NewDatabase
+from tests.forking import Fork
 from tests.lifecycle.given import completed, deposit_due, deposit_paid, invoiced, scheduled
 from tests.projections.carrying import Carrying, carrying
 from tests.projections.tools import SECRET, FakeTool, Post, Reply, fake_tools
-from tests.running import PROGRAM, ROOT, over
+from tests.running import ROOT, over
 
 pytestmark = pytest.mark.chaos
 
@@ -36,28 +37,28 @@ TELLING = (
 class Worker:
     """A worker process over a database; it tells the books and the crew at the tool's address."""
 
-    def __init__(
-        self, database: str, tool: FakeTool, log: Path, program: Sequence[str] = PROGRAM
-    ) -> None:
+    def __init__(self, database: str, tool: FakeTool, log: Path, doom: Path | None = None) -> None:
         """Start nothing yet."""
-        self._database, self._log, self._program = database, log, program
+        self._database, self._log = database, log
+        self._program = doomed if doom else main
         self._environment: Mapping[str, str] = {
             "ACCOUNTING_URL": tool.url, "ACCOUNTING_SECRET": SECRET,
             "PROJECTS_URL": tool.url, "PROJECTS_SECRET": SECRET,
+            DOOM: str(doom),
         }  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Fork | None = None
         self.lives = 0
 
     def start(self) -> None:
         """Start it, and do not wait."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._program, "worker", *over(self._database)],
-                cwd=ROOT,
-                env=os.environ | self._environment,
-                stdout=log,
-                stderr=log,
-            )
+        self._process = Fork(
+            ["worker", *over(self._database)],
+            folder=ROOT,
+            environment=os.environ | self._environment,
+            stdout=self._log,
+            stderr=self._log,
+            program=self._program,
+        )
         self.lives += 1
 
     @property
@@ -74,10 +75,10 @@ class Worker:
 
 @contextmanager
 def worker(
-    books: Carrying, tool: FakeTool, log: Path, program: Sequence[str] = PROGRAM
+    books: Carrying, tool: FakeTool, log: Path, doom: Path | None = None
 ) -> Iterator[Worker]:
     """Have a worker at hand; at the end nothing of it is left."""
-    one = Worker(books.database, tool, log, program)
+    one = Worker(books.database, tool, log, doom)
     try:
         yield one
     finally:
@@ -175,12 +176,11 @@ def test_workers_killed_at_every_step_of_telling_lose_nothing(
 ) -> None:
     """Wherever one dies, it or another goes on: two of them where a database may have two."""
     database, doom, log = new_database(), tmp_path / "doom", tmp_path / "worker.log"
-    doomed = (sys.executable, "-m", "tests.chaos.doomed", str(doom))
     with (
         fake_tools() as (tool,),
         carrying(database, {}) as books,
-        worker(books, tool, log, doomed) as first,
-        worker(books, tool, log, doomed) as second,
+        worker(books, tool, log, doom) as first,
+        worker(books, tool, log, doom) as second,
     ):
         workers = (first,) if database.startswith("sqlite") else (first, second)
         for one in workers:

@@ -1,8 +1,7 @@
 """An import that is killed in the middle: the same file again, and every line stands once."""
 
 import json
-import signal
-import subprocess
+import os
 import threading
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 
 from lifecycle.log import Recorder, open_log
 from tests.databases import NewDatabase
-from tests.running import PROGRAM, ROOT, Service, command, over, running_service, until
+from tests.forking import Fork
+from tests.running import ROOT, Service, command, over, running_service, until
 
 pytestmark = pytest.mark.chaos
 
@@ -115,9 +115,10 @@ def test_import_killed_on_the_command_line_is_whole_after_the_same_again(
     file.write_bytes(lines())
     words = ["import", "jobs", str(file), "--as", "Operator", *over(database)]
     open_log(database).close()
-    running = subprocess.Popen([*PROGRAM, *words], cwd=ROOT, stdout=subprocess.DEVNULL)
+    said = tmp_path / "said"
+    running = Fork(words, folder=ROOT, environment=os.environ, stdout=said, stderr=said)
     until(lambda: last_position(database) > 1_500, "the import is in its middle")
-    running.send_signal(signal.SIGKILL)
+    running.kill()
     running.wait()
     done = command(*words, "--json")
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,6 @@ and at random under load; the product repeats what got no 2xx.
 """
 
 import asyncio
-import sys
 import threading
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ from tests.api import products
 from tests.api.products import Product, running_product, sent
 from tests.chaos.book import MOVED, Book
 from tests.chaos.clients import beside
+from tests.chaos.doomed import DOOM, doomed
 from tests.conserving import conserved
 from tests.databases import Postgres
 from tests.running import Service, command, over, running_service, until
@@ -117,8 +117,8 @@ def running_mortal(database: str, folder: Path) -> Iterator[Mortal]:
             database,
             folder,
             definitions=definitions,
-            environment=firm.secrets(),
-            program=(sys.executable, "-m", "tests.chaos.doomed", str(folder / "doom")),
+            environment={**firm.secrets(), DOOM: str(folder / "doom")},
+            program=doomed,
         ) as service:
             yield Mortal(service, folder / "doom", product, definitions)
 

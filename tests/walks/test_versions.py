@@ -1,13 +1,12 @@
 """A definition grows while its cases live: told beforehand, adopted at a start, never half."""
 
-import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.databases import NewDatabase, Postgres
-from tests.running import DEFINITIONS, PROGRAM, ROOT, Service, running_service
+from tests.running import DEFINITIONS, Service, command, issue_key, running_service
 
 
 def changed(folder: Path, *edits: tuple[str, str]) -> Path:
@@ -40,8 +39,7 @@ RENAMED = ("collection: jobs", "collection: jobs\nrenamed: {scheduled: booked}")
 
 def told(database: str, definitions: Path) -> tuple[int, dict[str, object]]:
     """What `check --database` says beforehand."""
-    command = [*PROGRAM, "check", str(definitions), "--database", database, "--json"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+    said = command("check", str(definitions), "--database", database, "--json")
     (adoption,) = msgspec.json.decode(said.stdout)["adoptions"]
     return said.returncode, adoption
 
@@ -102,7 +100,7 @@ def test_renamed_states_are_carried_over(new_database: NewDatabase, tmp_path: Pa
     assert adoption["carried"] == {"jobs/J-1": ["booked"]}
     assert adoption["reworded"] == 1
     with running_service(database, tmp_path, definitions=version_2) as service:
-        key = _staff_key(database, version_2)
+        key = issue_key(database, staff="deployer", definitions=version_2).key
         with service.with_key(key) as staff:
             case = staff.get("/v1/jobs/J-1").json()
             history = staff.get("/v1/jobs/J-1/history").json()["items"]
@@ -119,10 +117,10 @@ def test_tools_are_told_new_words_on_request(new_database: NewDatabase, tmp_path
     database = new_database()
     scheduled_job(database, tmp_path, changed(tmp_path / "v1"))
     version_2 = changed(tmp_path / "v2", *BOOKED, RENAMED)
-    foretold = [*PROGRAM, "check", str(version_2), "--database", database]
     for flags, said in (([], "told only by `serve --tell`"), (["--tell"], "told to crm of 1")):
-        done = subprocess.run([*foretold, *flags], cwd=ROOT, capture_output=True, check=True)
-        assert said in done.stdout.decode()
+        done = command("check", str(version_2), "--database", database, *flags)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
 
     def due(service: Service, key: str) -> list[tuple[str, str]]:
         with service.with_key(key) as staff:
@@ -131,7 +129,7 @@ def test_tools_are_told_new_words_on_request(new_database: NewDatabase, tmp_path
             items = staff.get("/v1/notices", params={"state": "waiting"}, headers=seen).json()
         return [(one["tool"], one["word"]) for one in items["items"] if one["word"] == "Booked"]
 
-    key = _staff_key(database, version_2)
+    key = issue_key(database, staff="deployer", definitions=version_2).key
     with running_service(database, tmp_path, definitions=version_2) as service:
         assert due(service, key) == []
     options = ("--tell",)
@@ -145,7 +143,7 @@ def test_two_replicas_roll_over_to_a_new_version(postgres: Postgres, tmp_path: P
     version_1 = changed(tmp_path / "v1")
     scheduled_job(database, tmp_path, version_1)
     version_2 = changed(tmp_path / "v2", *BOOKED, RENAMED)
-    key = _staff_key(database, version_1)
+    key = issue_key(database, staff="deployer", definitions=version_1).key
 
     with running_service(database, tmp_path, definitions=version_1) as old:
         with old.with_key(key) as staff:
@@ -163,12 +161,3 @@ def test_two_replicas_roll_over_to_a_new_version(postgres: Postgres, tmp_path: P
             assert shown.status_code == 200
             assert not old.ready
             assert made.json()["case"]["state"] == "completed"
-
-
-def _staff_key(database: str, definitions: Path) -> str:
-    command = [
-        *(*PROGRAM, "keys", "issue", "--staff", "deployer", "--json"),
-        *("--database", database, "--definitions", str(definitions)),
-    ]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=True)
-    return msgspec.json.decode(said.stdout, type=dict[str, str])["key"]
