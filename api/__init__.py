@@ -14,7 +14,8 @@
   `missing` is what tools were never told.
 - `openapi` describes all of it, with the `examples` of one job's walk; `pages` is for people.
 - `health` tells whether this process can serve, `metrics` counts, `logs` is what it says of itself.
-- `settings` is all that an operator can set; `app` wires the web process, `serving` runs it.
+- `settings` is all that an operator can set; `app` wires the web process, `serving` runs it,
+  and `attending` its worker beside it.
 - `cli` is the command line: `verifying` a log, `copying` it, `audit` of exports, a `demo` (with
   `untold`, a notice that nobody takes).
 """

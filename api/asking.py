@@ -21,7 +21,7 @@ from lifecycle.events import Asker, Entry
 from lifecycle.fields import NotThat, instant
 from lifecycle.messages import Hear
 from lifecycle.model import Lifecycle
-from lifecycle.streams import case_stream, claims_stream, mirror_stream, refusals_stream
+from lifecycle.streams import case_stream, streams_about
 from projections.messages import Messages
 from projections.records import Wanted
 from projections.store import Session
@@ -130,7 +130,8 @@ async def all_entries(keeper: Keeper, case: Case, tool: str | None = None) -> li
     Messages that nobody could understand are found by the read models, if there are any.
     """
     lifecycle = keeper.catalogue.lifecycles.get(case.collection)
-    streams = streams_about(case.collection, case.id, lifecycle)
+    tools = lifecycle.declaration.tools if lifecycle else ()
+    streams = streams_about(case.collection, case.id, tools)
     unheard = await asyncio.to_thread(_not_mirrored, keeper, case)
     return seen_by(tool, await entries_of(keeper, [*streams, *unheard]))
 
@@ -149,17 +150,6 @@ def _not_mirrored(keeper: Keeper, case: Case) -> list[str]:
                 NOT_MIRRORED_MAX,
             )
         ]
-
-
-def streams_about(collection: str, case_id: str, lifecycle: Lifecycle | None) -> list[str]:
-    """The stream of a case, and those beside it: what was refused, what tools say, what waits."""
-    tools = lifecycle.declaration.tools if lifecycle else ()
-    return [
-        case_stream(collection, case_id),
-        refusals_stream(collection, case_id),
-        claims_stream(collection, case_id),
-        *(mirror_stream(collection, case_id, tool) for tool in tools),
-    ]
 
 
 async def decide_again(keeper: Keeper, visit: Visit, ask: Ask) -> Taken:

@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -14,12 +14,13 @@ import msgspec
 
 from api.audit.command import audit
 from api.settings import Settings, settings
-from lifecycle.asks import Look
 from lifecycle.log import BadDatabase
 from lifecycle.refusals import BadDefinition, Problem, Refusal
 
 if TYPE_CHECKING:
     from lifecycle.adoption import Adoption
+    from lifecycle.catalogue import Catalogue
+    from lifecycle.journal import Journal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +35,13 @@ def _stored(command: F) -> F:
         command
     )
     return _option("--database", help="sqlite:///FILE or postgresql://…")(command)
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What a command opens: what is true, and what is declared."""
+
+    journal: "Journal"
+    catalogue: "Catalogue"
 
 
 class CaseNamed(click.ParamType[tuple[str, str]]):
@@ -106,9 +114,14 @@ def serve(*, no_worker: bool, tell: bool, **flags: Any) -> None:
 
     Example: statekeeper serve --database sqlite:///var/statekeeper.db --port 8000
     """
-    from api.serving import run
+    _paint_nothing()
+    from api.attending import Worker
 
-    run(_settings(worker=not no_worker, tell=tell, **flags))
+    chosen = _settings(worker=not no_worker, tell=tell, **flags)
+    with Worker(chosen) if chosen.worker else nullcontext() as attended:
+        from api.serving import run  # it takes its time: the worker uses it too
+
+        run(chosen, attended)
 
 
 WORKER_NICENESS = 10
@@ -123,23 +136,36 @@ def worker(*, attached: bool, **flags: Any) -> None:
 
     Example: statekeeper worker --database postgresql://keeper@db/keeper
     """
+    _paint_nothing()
     import signal
     import threading
 
     from api.logs import configure
+    from lifecycle.opening import open_journal  # noqa: F401 - all is read that takes its time
     from projections.worker import work
 
     stop = threading.Event()
     for end in (signal.SIGTERM, signal.SIGINT):
         signal.signal(end, lambda *_: stop.set())
     if attached:
+        if not os.read(0, 1):  # whoever started this process could not serve
+            return
         os.nice(WORKER_NICENESS)
         threading.Thread(target=_until_alone, args=(stop,), daemon=True).start()
     chosen = _settings(**flags)
-    with _opened(**flags) as keeper:
+    with _opened(**flags) as opened:
         configure(chosen.log_level)
         caught_up = _said_once("caught up") if attached else lambda: None
-        work(keeper.journal, chosen.database, os.environ, stop, caught_up)
+        work(opened.journal, chosen.database, os.environ, stop, caught_up)
+
+
+def _paint_nothing() -> None:
+    """Say that there is no `rich`, before anybody asks: a service paints no terminal.
+
+    Libraries that write logs or send requests load it wherever it stands, just in case, which is an
+    eighth of what a start costs.
+    """
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # Python's own word for it
 
 
 def _said_once(line: str) -> Callable[[], None]:
@@ -173,9 +199,9 @@ def rebuild(**flags: Any) -> None:
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     started, reached = perf_counter(), 0
-    with _opened(there=True, **flags) as keeper:
-        journal = keeper.journal
-        store = open_store(_settings(**flags).database, keeper.catalogue.lifecycles)
+    with _opened(there=True, **flags) as opened:
+        journal = opened.journal
+        store = open_store(_settings(**flags).database, opened.catalogue.lifecycles)
         try:
             with Progress(
                 *columns, console=console, transient=True, disable=not console.is_terminal
@@ -235,8 +261,8 @@ def _adoptions(where: Path, database: str) -> "list[Adoption]":
     """What adopting the definitions at this place over a database would do."""
     from lifecycle.adoption import foretell
 
-    with _opened(there=True, database=database, definitions=str(where)) as keeper:
-        return list(foretell(keeper.journal, keeper.catalogue.lifecycles.values()))
+    with _opened(there=True, database=database, definitions=str(where)) as opened:
+        return list(foretell(opened.journal, opened.catalogue.lifecycles.values()))
 
 
 def _foretold(one: "Adoption", *, tell: bool) -> str:
@@ -267,6 +293,7 @@ def keys() -> None:
 
     Example: statekeeper keys issue --staff "night shift" --read-only
     """
+    _paint_nothing()
 
 
 @keys.command("issue")
@@ -290,13 +317,13 @@ def issue_key(
         raise click.UsageError("--read-only goes with --staff")
     if staff is not None and not (0 < len(staff) <= 80 and staff.isprintable()):  # noqa: PLR2004 - a bound that its message names
         raise click.UsageError("--staff: 1 to 80 printable characters")
-    with _opened(**flags) as keeper:
-        declared = keeper.catalogue.tools()
+    with _opened(**flags) as opened:
+        declared = opened.catalogue.tools()
         if tool is not None and tool not in declared:
             raise click.ClickException(
                 f"no definition names a tool {tool!r} (declared: {', '.join(declared)})"
             )
-        made = issue(keeper.journal, tool=tool, staff=staff, read_only=read_only)
+        made = issue(opened.journal, tool=tool, staff=staff, read_only=read_only)
     if as_json:
         _print_json(made)
     else:
@@ -313,8 +340,8 @@ def list_keys(*, as_json: bool, **flags: Any) -> None:
     """
     from api.keys import issued
 
-    with _opened(there=True, **flags) as keeper:
-        found = issued(keeper.journal)
+    with _opened(there=True, **flags) as opened:
+        found = issued(opened.journal)
     rows = [
         {
             "id": key.id,
@@ -349,8 +376,8 @@ def revoke_key(key_id: str, **flags: Any) -> None:
     """
     from api.keys import revoke
 
-    with _opened(there=True, **flags) as keeper:
-        if not revoke(keeper.journal, key_id):
+    with _opened(there=True, **flags) as opened:
+        if not revoke(opened.journal, key_id):
             raise click.ClickException(
                 f"no key {key_id!r} is honoured (see: statekeeper keys list)"
             )
@@ -366,11 +393,12 @@ def why(case: tuple[str, str], *, as_json: bool, **flags: Any) -> None:
 
     Example: statekeeper why jobs/J-1042
     """
+    _paint_nothing()
     from projections.why import why as explained
 
-    with _opened(there=True, **flags) as keeper:
-        found, entries, lifecycle = _looked_up(keeper, case)
-        answer = explained(found, entries, lifecycle, now=keeper.journal.clock())
+    with _opened(there=True, **flags) as opened:
+        found, entries, lifecycle = _looked_up(opened, case)
+        answer = explained(found, entries, lifecycle, now=opened.journal.clock())
     if as_json:
         _print_json(answer)
         return
@@ -388,10 +416,11 @@ def history(case: tuple[str, str], *, as_json: bool, **flags: Any) -> None:
 
     Example: statekeeper history jobs/J-1042
     """
+    _paint_nothing()
     from projections.timeline import history as told
 
-    with _opened(there=True, **flags) as keeper:
-        _, entries, lifecycle = _looked_up(keeper, case)
+    with _opened(there=True, **flags) as opened:
+        _, entries, lifecycle = _looked_up(opened, case)
         events = told(entries, lifecycle)
     if as_json:
         _print_json({"items": events})
@@ -430,11 +459,13 @@ def import_lines(
     """
     from rich.console import Console
 
+    from api.door import Keeper
     from api.importing import begun, import_file, refused_lines, summary
 
     if (staff is None) == (tool is None):
         raise click.UsageError("name one of --as and --tool")
-    with _opened(**flags) as keeper:
+    with _opened(**flags) as opened:
+        keeper = Keeper(opened.journal, opened.catalogue)
         coming = begun(keeper, collection, file.name, staff=staff, tool=tool)
         report = import_file(keeper, coming, file, Console(stderr=True))
     if as_json:
@@ -464,10 +495,10 @@ def verify(*, as_json: bool, **flags: Any) -> None:
     from api.verifying import verify as verified
     from projections.store import find_store
 
-    with _opened(there=True, **flags) as keeper, _bar("verifying") as tell:
-        store = find_store(_settings(**flags).database, keeper.catalogue.lifecycles)
+    with _opened(there=True, **flags) as opened, _bar("verifying") as tell:
+        store = find_store(_settings(**flags).database, opened.catalogue.lifecycles)
         try:
-            report = verified(keeper.journal, store, tell)
+            report = verified(opened.journal, store, tell)
         finally:
             if store is not None:
                 store.close()
@@ -520,12 +551,12 @@ def demo(*, url: str | None, as_json: bool, **flags: Any) -> None:
     from api.keys import issue, revoke
 
     chosen = _settings(**flags)
-    with _opened(there=True, **flags) as keeper, _bar("playing") as tell:
-        if missing := sorted(PLAYED - {one.name for one in keeper.catalogue.lifecycles.values()}):
+    with _opened(there=True, **flags) as opened, _bar("playing") as tell:
+        if missing := sorted(PLAYED - {one.name for one in opened.catalogue.lifecycles.values()}):
             raise click.ClickException(
                 f"the demo plays {', '.join(sorted(PLAYED))}; not declared: {', '.join(missing)}"
             )
-        journal = keeper.journal
+        journal = opened.journal
         issued = {tool: issue(journal, tool=tool) for tool in TOOLS}
         issued["staff"] = issue(journal, staff="Demo operator")
         try:
@@ -562,17 +593,17 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _looked_up(keeper: Any, case: tuple[str, str]) -> tuple[Any, Any, Any]:
-    from api.asking import streams_about
-    from lifecycle.asks import Ask
+def _looked_up(opened: Opened, case: tuple[str, str]) -> tuple[Any, Any, Any]:
+    from lifecycle.asks import Ask, Look
     from lifecycle.events import Asker
+    from lifecycle.streams import streams_about
 
     collection, case_id = case
     ask = Ask(asker=Asker(), collection=collection, id=case_id, what=Look())
-    found = keeper.journal.answer_now(ask).case
-    journal = keeper.journal
-    lifecycle = keeper.catalogue.lifecycles[collection]
-    streams = streams_about(collection, case_id, lifecycle)
+    found = opened.journal.answer_now(ask).case
+    journal = opened.journal
+    lifecycle = opened.catalogue.lifecycles[collection]
+    streams = streams_about(collection, case_id, lifecycle.declaration.tools)
     entries = [journal.mapper.to_domain_event(one) for one in journal.recorder.streams(streams)]
     return found, entries, lifecycle
 
@@ -585,12 +616,11 @@ def _settings(**flags: Any) -> Settings:
 
 
 @contextmanager
-def _opened(*, there: bool = False, **flags: Any) -> Iterator[Any]:
+def _opened(*, there: bool = False, **flags: Any) -> Iterator["Opened"]:
     """The journal of the database set, beside whatever service runs over it.
 
     Where one has to be `there`, none is made.
     """
-    from api.door import Keeper
     from api.logs import configure
     from lifecycle.catalogue import load
     from lifecycle.opening import open_journal
@@ -603,7 +633,7 @@ def _opened(*, there: bool = False, **flags: Any) -> Iterator[Any]:
     catalogue = load(chosen.definitions, os.environ)
     journal = open_journal(chosen.database, catalogue.lifecycles, chosen.master_key)
     try:
-        yield Keeper(journal, catalogue)
+        yield Opened(journal, catalogue)
     finally:
         journal.stop()
         journal.recorder.close()

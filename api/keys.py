@@ -6,15 +6,18 @@ from datetime import datetime
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import choice, token_urlsafe
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from api.door import Keeper, Visit
 from lifecycle.events import Asker, Event, KeyIssued, KeyRevoked, SessionsEnded
 from lifecycle.journal import Journal, Record
 from lifecycle.known import NOTHING, Key, Known, learn
 from lifecycle.refusals import NotSignedIn
 from lifecycle.streams import key_stream
+
+if TYPE_CHECKING:  # the command line issues keys without any door
+    from api.door import Keeper, Visit
 
 SECRET_BYTES = 32
 ID_LENGTH = 10
@@ -31,7 +34,7 @@ class IssuedKey(Struct, frozen=True):
     key: str
 
 
-async def identify(keeper: Keeper, visit: Visit) -> Asker:
+async def identify(keeper: "Keeper", visit: "Visit") -> Asker:
     """Who asks; `NotSignedIn` where no key that is honoured says so.
 
     What was so a moment ago will do for who goes on to ask the journal, which judges the key again
@@ -41,17 +44,21 @@ async def identify(keeper: Keeper, visit: Visit) -> Asker:
     if given is None:
         raise NotSignedIn("no key was sent: `Authorization: Bearer <key>`")
     kind, _, text = given.decode("latin-1").partition(" ")
-    if kind != "Bearer" or not _KEY.fullmatch(text):
+    found = _KEY.fullmatch(text)
+    if kind != "Bearer" or not found:
         raise NotSignedIn("the Authorization header does not hold a key: `Bearer sk_…`")
-    return (await key_named(keeper, text)).asker
+    return (await _honoured(keeper, *found.groups())).asker
 
 
-async def key_named(keeper: Keeper, text: str) -> Key:
+async def key_named(keeper: "Keeper", text: str) -> Key:
     """The key that this text is; `NotSignedIn` where it is none, or is not honoured."""
     found = _KEY.fullmatch(text)
     if found is None:
         raise NotSignedIn("this is no key: one begins with `sk_`")
-    key_id, secret = found.groups()
+    return await _honoured(keeper, *found.groups())
+
+
+async def _honoured(keeper: "Keeper", key_id: str, secret: str) -> Key:
     state = (await keeper.journal.known(key_stream(key_id))).state
     digest = state.digest if isinstance(state, Key) else ""
     honoured = compare_digest(_digest(secret), digest)
@@ -60,7 +67,7 @@ async def key_named(keeper: Keeper, text: str) -> Key:
     return state
 
 
-async def identify_now(keeper: Keeper, visit: Visit) -> Asker:
+async def identify_now(keeper: "Keeper", visit: "Visit") -> Asker:
     """Who asks, for answers that are not the journal's: what others have written is read first."""
     asker = await identify(keeper, visit)
     await asyncio.to_thread(keeper.journal.known_now, key_stream(asker.key or ""))

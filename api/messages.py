@@ -24,6 +24,7 @@ from lifecycle.known import NOTHING, learn
 from lifecycle.messages import Message, Retry
 from lifecycle.refusals import NotYours, UnknownCollection, UnknownTool
 from lifecycle.reports import OUTCOMES
+from lifecycle.streams import streams_about
 from projections import messages
 from projections.messages import OnList
 from projections.timeline import EventView, view
@@ -202,7 +203,8 @@ async def view_of(keeper: Keeper, asker: Asker, row: OnList) -> MessageView:
     streams = [row.stream]
     if row.case_id:
         lifecycle = keeper.catalogue.lifecycles.get(row.collection)
-        streams += asking.streams_about(row.collection, row.case_id, lifecycle)
+        tools = lifecycle.declaration.tools if lifecycle else ()
+        streams += streams_about(row.collection, row.case_id, tools)
     entries = await asking.entries_of(keeper, streams)
     own = [entry for entry in entries if entry.stream == row.stream]
     heard, became = own[0].event, _as_it_stands(own)

@@ -5,6 +5,7 @@ definitions. The examples are what such a service really answered (see `examples
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
@@ -59,12 +60,15 @@ TAGGED: Final = (CaseView, ToolView, TransitionAnswer, OpenTransitions)
 
 
 def document_route(operations: Sequence[Operation], catalogue: Catalogue) -> HTTPRouteHandler:
-    """Serve the description."""
-    content = JSON.encode(document(operations, catalogue))
+    """Serve the description, made when somebody asks for it first."""
+
+    @cache
+    def content() -> bytes:
+        return JSON.encode(document(operations, catalogue))
 
     @get(["/schema", "/schema/openapi.json"], sync_to_thread=False, include_in_schema=False)
     def show() -> Response[bytes]:
-        return Response(content, media_type=MediaType.JSON)
+        return Response(content(), media_type=MediaType.JSON)
 
     return show
 

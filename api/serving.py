@@ -3,12 +3,9 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
-from time import monotonic
+from contextlib import closing
 from types import FrameType
 
 import click
@@ -16,6 +13,7 @@ import structlog
 import uvicorn
 
 from api.app import application
+from api.attending import Worker
 from api.door import Keeper
 from api.fetching import Fetcher
 from api.keys import any_issued, issue
@@ -30,21 +28,17 @@ from projections.store import open_store
 
 GRACE_SECONDS = 10
 """How long requests under way may take to end."""
-WORKER_SECONDS_MAX = 5.0
-"""How long the worker may take to end."""
-AWAITED_SECONDS_MAX = 3.0
-"""How long readiness waits for the worker's first pass."""
 AWAITED_EVENTS_MAX = 100_000
-"""In a larger log it waits for none: its lists may have to be checked or made for long."""
-WORKER_PAUSE_SECONDS = 0.5
-WORKER_PAUSE_SECONDS_MAX = 30.0
-"""Before the worker is started again; it grows while it dies young."""
+"""In a larger log readiness waits for no worker: lists may have to be checked or made for long."""
 
 log = structlog.get_logger("statekeeper.serving")
 
 
-def run(settings: Settings) -> None:
-    """Serve until told to stop; what was acknowledged is durable, what waits is answered."""
+def run(settings: Settings, worker: Worker | None) -> None:
+    """Serve until told to stop; what was acknowledged is durable, what waits is answered.
+
+    The worker is one that has been started, and waits for what it may follow.
+    """
     configure(settings.log_level)
     for end in (signal.SIGTERM, signal.SIGINT):
         signal.signal(end, _end)
@@ -67,10 +61,11 @@ def run(settings: Settings) -> None:
             public_url=settings.public_url,
             fetcher=Fetcher(os.environ),
         )
-        worker = Worker(settings, keeper.starting) if settings.worker else nullcontext()
-        if settings.worker and journal.position < AWAITED_EVENTS_MAX:
+        if worker and journal.position < AWAITED_EVENTS_MAX:
             keeper.starting.set()
-        with closing(store), closing(book), worker:
+        if worker:
+            worker.attend(keeper.starting)
+        with closing(store), closing(book):
             for line in _first_words(keeper, settings):
                 click.echo(line)
             Server(_config(keeper), keeper.live).run(sockets=[claimed])
@@ -106,72 +101,6 @@ class Server(uvicorn.Server):
         """Stop: streams have no end of their own to wait for."""
         self._live.stop()
         super().handle_exit(sig, frame)
-
-
-class Worker:
-    """`statekeeper worker` as a child: in one interpreter they would slow each other.
-
-    It ends with its parent, whatever becomes of that: it reads a pipe that nobody writes to.
-    """
-
-    def __init__(self, settings: Settings, starting: threading.Event) -> None:
-        """Start nothing yet; `starting` is cleared once the lists are up to date, or soon."""
-        self._settings = settings
-        self._starting = starting
-        self._stopping = threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._watching = threading.Thread(target=self._watch, name="worker", daemon=True)
-
-    def __enter__(self) -> None:
-        """Start it, and again whenever it dies."""
-        self._watching.start()
-        patience = threading.Timer(AWAITED_SECONDS_MAX, self._starting.clear)
-        patience.daemon = True
-        patience.start()
-
-    def __exit__(self, *_: object) -> None:
-        """Have it end."""
-        self._stopping.set()
-        if self._child is not None and self._child.stdin is not None:
-            self._child.stdin.close()
-        self._watching.join(WORKER_SECONDS_MAX)
-
-    def _watch(self) -> None:
-        pause = WORKER_PAUSE_SECONDS
-        while not self._stopping.is_set():
-            started = monotonic()
-            child = self._child = self._started()
-            if self._stopping.is_set() and child.stdin is not None:
-                child.stdin.close()
-            if child.stdout is not None and child.stdout.readline():
-                self._starting.clear()
-            code = child.wait()
-            if self._stopping.is_set():
-                return
-            lived = monotonic() - started
-            pause = WORKER_PAUSE_SECONDS if lived > WORKER_PAUSE_SECONDS_MAX else pause * 2
-            pause = min(pause, WORKER_PAUSE_SECONDS_MAX)
-            log.error("the worker ended", code=code, again_in_seconds=pause)
-            self._stopping.wait(pause)
-
-    def _started(self) -> "subprocess.Popen[bytes]":
-        settings = self._settings
-        named = {
-            "STATEKEEPER_DATABASE": settings.database,  # may hold a password: not for `ps`
-            "STATEKEEPER_DEFINITIONS": str(settings.definitions),
-            "STATEKEEPER_LOG_LEVEL": settings.log_level,
-            **({"STATEKEEPER_MASTER_KEY": settings.master_key} if settings.master_key else {}),
-        }
-        return subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-c", _COMMAND, "worker", "--attached"],
-            env=os.environ | named,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # an interrupt from the terminal is for the service to handle
-        )
-
-
-_COMMAND = "from api.cli import main; main()"
 
 
 def _claim(host: str, port: int) -> socket.socket:

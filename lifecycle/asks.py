@@ -5,13 +5,14 @@ causes is collected here: each event at the end of its stream.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from lifecycle import drift
 from lifecycle.case import Case
-from lifecycle.changes import Change, Open, TakeReference
+from lifecycle.changes import Change, Move, Open, SetFields, TakeReference
 from lifecycle.drift import Resolve
 from lifecycle.events import (
     Answered,
@@ -41,6 +42,9 @@ from lifecycle.streams import (
     reference_stream,
     request_stream,
 )
+
+NAMED_MAX: Final = 4000
+"""Cases of which the names of the streams need not be put together again."""
 
 
 class Look(Struct, frozen=True):
@@ -140,18 +144,25 @@ def streams_of(ask: Ask, lifecycle: Lifecycle | None) -> list[str]:
     if is_case_id(ask.id):
         streams.append(case_stream(ask.collection, ask.id))
         if not isinstance(ask.what, Look):
-            streams += _beside_case(ask, lifecycle)
+            streams += _beside_case(lifecycle, ask.id, ask.quiet)
     if ask.request:
         streams.append(request_stream(ask.asker, ask.request.key))
+    if not isinstance(ask.what, Move | SetFields | Look):
+        streams += _named_by(ask, lifecycle)
+    return streams
+
+
+def _named_by(ask: Ask, lifecycle: Lifecycle) -> Iterator[str]:
+    """What an ask is about beside its case."""
     for tool, kind, ref in references_named(ask):
         if tool in lifecycle.declaration.tools:
             named = (tool, kind or lifecycle.main_kind(tool), ref)
-            streams += [reference_stream(*named), parked_stream(*named)]
+            yield reference_stream(*named)
+            yield parked_stream(*named)
     if isinstance(ask.what, Hear):
-        streams += _heard_in(ask, ask.what, lifecycle)
+        yield from _heard_in(ask, ask.what, lifecycle)
     if isinstance(ask.what, Tell):
-        streams.append(flow_stream(ask.what.tool))
-    return streams
+        yield flow_stream(ask.what.tool)
 
 
 def _heard_in(ask: Ask, what: Hear, lifecycle: Lifecycle) -> Iterator[str]:
@@ -159,20 +170,20 @@ def _heard_in(ask: Ask, what: Hear, lifecycle: Lifecycle) -> Iterator[str]:
     yield message_stream(ask.collection, ask.id, what)
     about = ask.id
     if opened_by(what.report, lifecycle):
-        opened = replace(ask, id=what.new_id)
-        yield case_stream(opened.collection, opened.id)
-        yield from _beside_case(opened, lifecycle)
+        yield case_stream(ask.collection, what.new_id)
+        yield from _beside_case(lifecycle, what.new_id, ask.quiet)
         about = about or what.new_id
     if about:
         yield mirror_stream(ask.collection, about, what.report.tool)
 
 
-def _beside_case(ask: Ask, lifecycle: Lifecycle) -> Iterator[str]:
+@lru_cache(maxsize=NAMED_MAX)
+def _beside_case(lifecycle: Lifecycle, case_id: str, quiet: bool) -> tuple[str, ...]:  # noqa: FBT001 - a call by name costs more than what is remembered spares
     """What waits for a case, and what its tools were told."""
-    if lifecycle.hears:
-        yield claims_stream(ask.collection, ask.id)
-    if not ask.quiet:
-        yield from (mirror_stream(ask.collection, ask.id, tool) for tool in lifecycle.mirrored)
+    collection = lifecycle.collection
+    waits = (claims_stream(collection, case_id),) if lifecycle.hears else ()
+    told = () if quiet else lifecycle.mirrored
+    return (*waits, *(mirror_stream(collection, case_id, tool) for tool in told))
 
 
 def references_named(ask: Ask) -> Iterator[tuple[str, str, str]]:
@@ -223,7 +234,8 @@ class Causing:
         for event in events:
             entry = Entry(stream, known.version + 1, event)
             self.entries.append(entry)
-            self.known[stream] = known = learn(known, entry)
+            known = learn(known, entry)
+        self.known[stream] = known
 
     def note(self, stream: str, state: State) -> None:
         """What is known of a stream, without an event: a count that is not recorded each time."""

@@ -406,7 +406,7 @@ def automatic(
     now: datetime,
 ) -> tuple[TransitionMade, ...]:
     """The transitions that these events made possible and that nobody needs to ask for."""
-    if not lifecycle.autos:
+    if not _may_go_on(case, events, lifecycle):
         return ()
     case = evolved(case, events)
     made: list[TransitionMade] = []
@@ -415,6 +415,18 @@ def automatic(
         made.append(event)
         case = evolved(case, (event,))
     return tuple(made)
+
+
+def _may_go_on(case: Case, events: Sequence[CaseEvent], lifecycle: Lifecycle) -> bool:
+    """Whether any automatic transition leads out of where these events leave the case."""
+    if not lifecycle.autos:
+        return False
+    states = case.states
+    for event in events:
+        if isinstance(event, TransitionMade):
+            states = event.to
+    chart = lifecycle.chart
+    return any(chart.rows[row].auto for row in chart.open_rows(states))
 
 
 def _next_automatic(
@@ -453,12 +465,13 @@ def _next_automatic(
 def _resolved(case: Case, ask: Change, lifecycle: Lifecycle) -> None:
     """Whatever the ask names is there."""
     match ask:
-        case Move(transition=name) if name not in lifecycle.transitions:
-            raise UnknownTransition(
-                f"{lifecycle.collection} know no transition {quoted(name)}"
-                f" (declared: {', '.join(sorted(lifecycle.transitions))})",
-                transition=name,
-            )
+        case Move(transition=name):
+            if name not in lifecycle.transitions:
+                raise UnknownTransition(
+                    f"{lifecycle.collection} know no transition {quoted(name)}"
+                    f" (declared: {', '.join(sorted(lifecycle.transitions))})",
+                    transition=name,
+                )
         case Correct(state=name):
             _state_named(lifecycle, name)
         case TakeReference(tool=tool, kind=kind, ref=ref):

@@ -14,10 +14,10 @@ import ast
 import re
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
-import yaml
+import msgspec
 from msgspec import Struct
 from statemachine import StateChart
 from statemachine.exceptions import InvalidDefinition, TransitionNotAllowed
@@ -35,6 +35,9 @@ REMEMBERED_MAX = 20_000
 
 JUDGED_MAX = 1000
 """Verdicts kept per condition: the values they hang on may be long texts."""
+
+MACHINES_MAX = 32
+"""Charts kept as the library has read them: what is checked is then used."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -488,8 +491,14 @@ def _compile(declaration: Declaration) -> type[StateChart[Any]]:
         f"s_{name}": _native(name, state, rows, initial=name == first_of(declaration.states))
         for name, state in declaration.states.items()
     }
-    text = yaml.safe_dump({"name": declaration.lifecycle, "states": states}, sort_keys=False)
-    machine: type[StateChart[Any]] = load(text, format="yaml")
+    return _read(msgspec.json.encode({"name": declaration.lifecycle, "states": states}).decode())
+
+
+@lru_cache(maxsize=MACHINES_MAX)
+def _read(native: str) -> type[StateChart[Any]]:
+    """Have the library read a chart: as JSON, in a tenth of the time that YAML takes."""
+    # What ends a line is no file's name.
+    machine: type[StateChart[Any]] = load(native + "\n", format="json")
     machine.allow_event_without_transition = False
     machine.catch_errors_as_events = False
     return machine

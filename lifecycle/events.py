@@ -494,6 +494,8 @@ class NoticeDelivered(OfNotice, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int
     status: int | None = None
     """What its server answered; None where a person carried it."""
+    sent_at: datetime | None = None
+    """When its first attempt began: the tool may have had it since. None where nobody sent it."""
     reason: str | None = None
     """What the person who carried it noted."""
 

@@ -12,9 +12,7 @@ from decimal import Context, Decimal
 from difflib import get_close_matches
 from typing import Final, TypeAlias
 
-import email_validator
 import msgspec
-import phonenumbers
 
 from lifecycle.codes import COUNTRIES, MINOR_UNITS
 
@@ -253,6 +251,8 @@ def _email(value: object) -> str:
     text = _string("email", value).strip()
     if len(text) > _EMAIL_LENGTH_MAX:
         raise NotThat(f"{shown(value)} is too long; {_WRITTEN['email']}")
+    import email_validator  # with the first address that comes: its patterns take long to compile
+
     try:
         # Whether a domain takes mail is not a question of format: names kept for tests pass.
         found = email_validator.validate_email(
@@ -283,6 +283,8 @@ def _phone(value: object) -> str:
 
 
 def _e164(text: str) -> str | None:
+    import phonenumbers  # with the first number that comes
+
     try:
         number = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:

@@ -44,7 +44,10 @@ def left_behind(
 ) -> Iterator[tuple[DefinitionAdopted, str]]:
     """Each adopted lifecycle with open cases in a collection where none declares it, and why."""
     declared = {(one.name, one.collection) for one in lifecycles}
+    meant = {(one.name, one.mark.digest) for one in lifecycles}
     for name, adopted in _adopted(journal):
+        if (name, adopted.digest) in meant:  # nothing but titles can have changed
+            continue
         declaration = declared_by(adopted)
         if declaration is None or (name, declaration.collection) in declared:
             continue

@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Protocol
 
 import structlog
@@ -60,8 +60,7 @@ log = structlog.get_logger("statekeeper.journal")
 
 def utc_now() -> datetime:
     """The clock: UTC in whole milliseconds, as answers write it."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return datetime.fromtimestamp(time_ns() // 1_000_000 / 1000, UTC)
 
 
 Outcome = Answer | Taken | BaseException | None

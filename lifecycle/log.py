@@ -37,37 +37,29 @@ class BadDatabase(Exception):
     """The deployer named a database that cannot be the log; one line says why."""
 
 
-class Stored(StoredEvent):
-    """An event as it is stored; made in half the time of the library's own.
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """An event as it is stored: what the library's `StoredEvent` is, made in a third of the time.
 
     A frozen dataclass sets each of its members through two calls: with several events for each ask,
     and each read by several, that is a noticeable part of all.
     """
 
-    def __init__(
-        self, originator_id: str, originator_version: int, topic: str, state: bytes
-    ) -> None:
-        """Take the members in the order of the columns."""
-        members = self.__dict__
-        members["originator_id"] = originator_id
-        members["originator_version"] = originator_version
-        members["topic"] = topic
-        members["state"] = state
+    originator_id: str
+    originator_version: int
+    topic: str
+    state: bytes
 
 
-class Placed(Notification):
-    """An event as it stands in the log, at its position (`id`); made like `Stored`."""
+class Placed(Stored, frozen=True, gc=False):
+    """An event as it stands in the log, as the library's `Notification` is."""
 
-    def __init__(
-        self, originator_id: str, originator_version: int, topic: str, state: bytes, position: int
-    ) -> None:
-        """Take the members in the order of the columns."""
-        members = self.__dict__
-        members["originator_id"] = originator_id
-        members["originator_version"] = originator_version
-        members["topic"] = topic
-        members["state"] = state
-        members["id"] = position
+    id: int
+    """Its position."""
+
+
+def placed(rows: Iterable[Sequence[Any]]) -> list[Notification]:
+    """Rows of the log, their columns in the order of a `Notification`'s members."""
+    return cast("list[Notification]", [Placed(*row) for row in rows])
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from lifecycle.events import (
     BY_TOPIC,
     ERASED,
-    EVENTS,
     DriftFound,
     Entry,
     Event,
@@ -34,7 +33,7 @@ SEALED = b',"sealed":'
 Sealable = Valued | Heard | Fetched | Understood | NoticeDue | DriftFound
 """What may have personal values; those of a mirror are sealed with the key of its case."""
 
-_SEALABLE = frozenset(kind for kind in EVENTS if issubclass(kind, Sealable))
+_SEALABLE = frozenset(topic for topic, kind in BY_TOPIC.items() if issubclass(kind, Sealable))
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
 """How everything in the log and every answer is written: numbers exact, never a float."""
@@ -61,20 +60,24 @@ class EntryMapper(Mapper[str]):
     def to_stored_event(self, domain_event: Entry) -> StoredEvent:  # type: ignore[override]  # entries in place of the library's events
         """One entry as it is stored."""
         stream, event = domain_event.stream, domain_event.event
-        state = self._sealed_state(stream, event) if type(event) in _SEALABLE else encode(event)
-        return Stored(stream, domain_event.version, event.TOPIC, state)
+        if getattr(event, "personal", None) or isinstance(event, Heard):
+            state = self._sealed_state(stream, event)
+        else:
+            state = encode(event)
+        return Stored(stream, domain_event.version, event.TOPIC, state)  # type: ignore[return-value]  # it has all that the library's has
 
     def to_domain_event(self, stored_event: StoredEvent) -> Entry:  # type: ignore[override]  # entries in place of the library's events
         """One stored event as an entry, at its position where it comes with one."""
         state = bytes(stored_event.state)
         event: Event = self._decoders[stored_event.topic].decode(state)
         stream = str(stored_event.originator_id)
-        if SEALED in state and isinstance(event, Sealable):
+        if stored_event.topic in _SEALABLE and SEALED in state:
+            assert isinstance(event, Sealable), stored_event.topic
             values = self._unseal(_key_stream(stream, event), state)
             event = replace(event, personal={**event.personal, **values})
         if stored_event.topic == Heard.TOPIC:
             event = replace(event, raw=b"")
-        position = stored_event.id if isinstance(stored_event, Notification) else 0
+        position: int = getattr(stored_event, "id", 0)
         return Entry(stream, stored_event.originator_version, event, position)
 
     def unopened(self, stored_event: Notification) -> Entry:
@@ -98,7 +101,9 @@ class EntryMapper(Mapper[str]):
     def recall_keys(self, stored_events: Iterable[StoredEvent]) -> None:
         """Read the keys that these events need, all in one query, before they are opened."""
         sealed = {
-            _sealing(str(one.originator_id)): None for one in stored_events if SEALED in one.state
+            _sealing(str(one.originator_id)): None
+            for one in stored_events
+            if one.topic in _SEALABLE and SEALED in one.state
         }
         if len(sealed) > 1:
             self.vault.recall(sealed)

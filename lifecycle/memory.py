@@ -1,7 +1,7 @@
 """What this process knows of the log's streams: bounded, and following the log."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -90,7 +90,9 @@ class Memory:
 
     def put(self, stream: str, known: Known) -> None:
         """Know this of a stream."""
-        self._bytes += _weight(known) - _weight(self._known.get(stream))
+        before = self._known.get(stream)
+        if before is None or not before.version or isinstance(known.state, Case):
+            self._bytes += _weight(known) - _weight(before)  # what goes on weighs the same
         self._known[stream] = known
         self._known.move_to_end(stream)
         if isinstance(known.state, Tally):
@@ -165,6 +167,11 @@ class Memory:
         self.position = position
 
     @property
+    def remembered(self) -> Mapping[str, Known]:
+        """All that is known, as it is at any time; nothing is read."""
+        return self._known
+
+    @property
     def is_full(self) -> bool:
         """Whether something is to be let go of."""
         return len(self._known) > MEMORY_STREAMS_MAX or self._bytes > MEMORY_BYTES_MAX
@@ -199,6 +206,7 @@ class Draft:
     def __init__(self, memory: Memory) -> None:
         """Begin with what is remembered."""
         self._memory = memory
+        self._remembered = memory.remembered
         self.added: dict[str, Known] = {}
         self.entries: list[Entry] = []
         self.stored: list[StoredEvent] = []
@@ -207,7 +215,7 @@ class Draft:
 
     def __getitem__(self, stream: str) -> Known:
         """The stream as it will be after this batch."""
-        return self.added.get(stream) or self._memory.peek(stream) or self._memory[stream]
+        return self.added.get(stream) or self._remembered.get(stream) or self._memory[stream]
 
     def recall(self, streams: Iterable[str]) -> None:
         """Read what is not known of these, all in one query."""

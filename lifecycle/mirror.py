@@ -56,6 +56,9 @@ class Told(Struct, frozen=True):
 
     word: str
     at: datetime
+    """When that was recorded."""
+    sent_at: datetime
+    """When it was first sent; where nobody knows, as where a person carried it, the same."""
 
 
 class Due(Struct, frozen=True):
@@ -162,13 +165,13 @@ class Mirror(Struct, frozen=True):
     ) -> bool:
         """Whether this word was delivered since then, so that its coming back is an echo.
 
-        The tool has not spoken meanwhile. What it claims to have seen after another word had been
-        delivered is no echo of the one before: by then it showed the other.
+        The tool has not spoken meanwhile. What it claims to have seen once another word was sent
+        is no echo of the one before: it may have shown the other long before we knew.
         """
         told = self.told.get(status_field, ())
         for place, one in enumerate(told):
             later = told[place + 1 : place + 2]
-            replaced = claimed_at is not None and any(claimed_at >= after.at for after in later)
+            replaced = claimed_at is not None and any(claimed_at >= new.sent_at for new in later)
             if one.word == word and one.at >= since and not replaced:
                 return True
         return False
@@ -195,13 +198,14 @@ def reflect(  # noqa: PLR0911 - one for each kind of fact
                 asked_by=event.by if event.why == "asked" else None,
                 reason=event.reason,
             )
-            planned = _without(mirror.planned, event.id)  # what was planned has come
+            # What was planned has come.
+            planned = mirror.planned and _without(mirror.planned, event.id)
             return replace(mirror, due={**mirror.due, event.id: due}, planned=planned)
         case NoticeSuperseded():
             return replace(
                 mirror,
                 due=_without(mirror.due, event.id),
-                given_up=_without(mirror.given_up, event.id),
+                given_up=mirror.given_up and _without(mirror.given_up, event.id),
                 superseded=(*mirror.superseded[1 - SUPERSEDED_MAX :], event.id),
             )
         case NoticeDelivered():
@@ -275,7 +279,10 @@ def _told(mirror: Mirror, event: NoticeDelivered) -> Mirror:
     if not event.word:
         return mirror
     before = mirror.told.get(event.status_field, ())
-    told = (*before[1 - TOLD_MAX :], Told(event.word, event.recorded_at))
+    sent_at = event.sent_at or event.recorded_at
+    if before:  # one is sent after the other, whatever the clocks of two couriers say
+        sent_at = max(sent_at, before[-1].at)
+    told = (*before[1 - TOLD_MAX :], Told(event.word, event.recorded_at, sent_at))
     return replace(mirror, told={**mirror.told, event.status_field: told})
 
 
@@ -308,7 +315,9 @@ def _differs(mirror: Mirror, event: DriftFound | DriftResolved) -> Mirror:
 def _without(them: Mapping[str, T], name: str) -> Mapping[str, T]:
     if name not in them:
         return them
-    return {key: value for key, value in them.items() if key != name}
+    left = {**them}
+    del left[name]
+    return left
 
 
 class Claim(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The moves that are open to a case: where each leads, whose it is, and what stands in its way."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +16,8 @@ from lifecycle.refusals import ConditionNotMet, FieldsMissing, NotTheOwner, list
 AND: Final = "; and "
 """Stands between the conditions of transitions of one name, none of which holds."""
 ANYBODY: Final = Asker()
+REMEMBERED_MAX: Final = 10_000
+"""What depends on where a case stands, and on nothing else of it, need not be found out again."""
 
 
 class OpenTransition(Struct, frozen=True):
@@ -54,10 +57,15 @@ def steps(
             yield name, lead.configuration
 
 
-def rows_named(case: Case, name: str, lifecycle: Lifecycle) -> list[int]:
+def rows_named(case: Case, name: str, lifecycle: Lifecycle) -> Sequence[int]:
     """The rows of a transition that are open where the case stands, innermost first."""
+    return _rows_named(case.states, name, lifecycle)
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _rows_named(states: Configuration, name: str, lifecycle: Lifecycle) -> tuple[int, ...]:
     chart = lifecycle.chart
-    return [row for row in chart.open_rows(case.states) if chart.rows[row].name == name]
+    return tuple(row for row in chart.open_rows(states) if chart.rows[row].name == name)
 
 
 def lead_of(
@@ -120,12 +128,17 @@ def check_maker(case: Case, row: int, asker: Asker, lifecycle: Lifecycle) -> Non
 
 def rule_of(row: int, asker: Asker, lifecycle: Lifecycle) -> str:
     """The rule by which somebody may make a transition."""
-    declared = lifecycle.chart.rows[row]
     if asker.staff:
         return f"{asker.staff} acted as the steward"
+    return _rule_of_tool(row, asker.tool, lifecycle)
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _rule_of_tool(row: int, tool: str | None, lifecycle: Lifecycle) -> str:
+    declared = lifecycle.chart.rows[row]
     if declared.makers:
         return f"{declared.name!r} may be made by {listed(lifecycle.ownership.makers[row])}"
-    return f"{declared.to!r} belongs to {asker.tool}"
+    return f"{declared.to!r} belongs to {tool}"
 
 
 def check_complete(case: Case, row: int, known: Mapping[str, Value], lifecycle: Lifecycle) -> None:
@@ -142,8 +155,11 @@ def check_complete(case: Case, row: int, known: Mapping[str, Value], lifecycle: 
 
 def facts_missing(row: int, known: Mapping[str, Value], lifecycle: Lifecycle) -> tuple[str, ...]:
     """The fields that a transition needs, itself or in its condition, and that are not set."""
-    guard = lifecycle.chart.guards.get(row)
-    needed = (*lifecycle.chart.rows[row].requires, *(guard.fields if guard else ()))
+    guard, needed = lifecycle.chart.guards.get(row), lifecycle.chart.rows[row].requires
+    if guard is not None:
+        needed = (*needed, *guard.fields)
+    if not needed:
+        return ()
     return tuple(name for name in dict.fromkeys(needed) if known.get(name) is None)
 
 

@@ -70,11 +70,14 @@ class Effect(Struct, frozen=True):
     after: Case
     events: Sequence[CaseEvent]
     """At least one."""
-
-    @property
-    def made(self) -> list[str]:
-        """The transitions made."""
-        return [one.transition for one in self.events if isinstance(one, TransitionMade)]
+    name: str
+    """The case, like `jobs/J-1042`."""
+    made: Sequence[str]
+    """The transitions made."""
+    erases: bool
+    """Whether values of it were erased."""
+    turns: Mapping[str, Sequence[Turn]]
+    """Tool → the words that it should show now."""
 
     @property
     def by(self) -> Asker:
@@ -82,20 +85,29 @@ class Effect(Struct, frozen=True):
         return self.events[0].by
 
 
+def effect_of(
+    before: Case | None, after: Case, events: Sequence[CaseEvent], lifecycle: Lifecycle
+) -> Effect:
+    """What these events did to a case: looked at once, for all its tools."""
+    name = f"{after.collection}/{after.id}"
+    made = [event.transition for event in events if isinstance(event, TransitionMade)]
+    turns = lifecycle.vocabulary.turns(before.states if before else (), after.states)
+    return Effect(before, after, events, name, made, Erased in map(type, events), turns)
+
+
 def due(
     effect: Effect, tool: str, mirror: Mirror, lifecycle: Lifecycle, now: datetime
 ) -> Sequence[Event]:
     """What a tool is due by a change: the facts first, then the words, then what it is asked."""
     events: list[Event] = []
-    case, by = effect.after, effect.by
-    if mirror.planned or (mirror.due and Erased in map(type, effect.events)):
+    case = effect.after
+    if mirror.planned or (mirror.due and effect.erases):
         events += _needless(effect, tool, mirror, now)
     if fields := _fields_changed(effect, tool, lifecycle):
         told: dict[str, Any] = {"type": FIELDS_CHANGED, "personal": fields}
-        events.append(_notice(case, tool, by, now, case_version=case.version, **told))
-    before = effect.before.states if effect.before else ()
-    for turn in lifecycle.vocabulary.turns(tool, before, case.states):
-        events += _word(case, tool, turn, mirror, by, now)
+        events.append(_notice(case, tool, effect.by, now, case_version=case.version, **told))
+    for turn in effect.turns.get(tool, ()):
+        events += _word(case, tool, turn, mirror, effect.by, now)
     if tool in lifecycle.asked and not lifecycle.asked[tool].isdisjoint(effect.made):
         events += _reactions(effect, tool, lifecycle, now)
     return events
@@ -194,27 +206,26 @@ def fire(
 
 def _needless(effect: Effect, tool: str, mirror: Mirror, now: datetime) -> Iterator[Event]:
     """Values that were erased are told nobody; what was planned for a state that was left goes."""
-    case = f"{effect.after.collection}/{effect.after.id}"
-    if mirror.due and any(isinstance(event, Erased) for event in effect.events):
+    if effect.erases:
         for notice, due in mirror.due.items():
             if due.sealed:
                 yield NoticeSuperseded(
                     recorded_at=now,
                     by=effect.by,
                     id=notice,
-                    case=case,
+                    case=effect.name,
                     tool=tool,
                     type=due.type,
                     request=due.request,
                     why="erased",
                 )
     for plan, planned in mirror.planned.items():
-        if _left(planned.states, effect):
+        if _left(planned.states, effect.events, effect.after):
             yield ReactionDropped(
                 recorded_at=now,
                 by=effect.by,
                 id=plan,
-                case=case,
+                case=effect.name,
                 tool=tool,
                 reaction=planned.reaction,
             )
@@ -243,15 +254,15 @@ def _superseded(
             )
 
 
-def _left(states: Sequence[str], effect: Effect) -> bool:
+def _left(states: Sequence[str], events: Sequence[CaseEvent], after: Case) -> bool:
     """Whether one of these states was left, be it for a moment."""
     left = {
         state
-        for event in effect.events
+        for event in events
         if isinstance(event, TransitionMade)
         for state in ((*event.left,) if event.left == event.to else {*event.left} - {*event.to})
     }
-    return bool(left & {*states}) or not {*states} <= {*effect.after.states}
+    return bool(left & {*states}) or not {*states} <= {*after.states}
 
 
 # --- what is due --------------------------------------------------------------------------------
@@ -290,7 +301,7 @@ def _word(
     name = turn.status_field
     shows = mirror.shows(name)
     if shows in turn.words:
-        return list(_superseded(case, tool, name, mirror, "", by, now))
+        return list(_superseded(case, tool, name, mirror, "", by, now)) if mirror.due else ()
     notice = NoticeDue(
         recorded_at=now,
         by=by,
@@ -304,6 +315,8 @@ def _word(
         refs=_refs(case, tool),
         case_version=case.version,
     )
+    if not mirror.due:
+        return (notice,)
     return [*_superseded(case, tool, name, mirror, notice.id, by, now), notice]
 
 
@@ -318,7 +331,7 @@ def _reactions(
         for reaction in lifecycle.reactions.get((tool, event.transition), ()):
             if reaction.wait is None:
                 yield _request(effect.after, tool, reaction, event.by, now, version, lifecycle)
-            elif not _left(_entered(event), Effect(None, effect.after, _after(event, effect))):
+            elif not _left(_entered(event), _after(event, effect), effect.after):
                 yield _planned(effect.after, tool, reaction, event, now, version)
 
 

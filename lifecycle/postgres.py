@@ -26,10 +26,10 @@ from lifecycle.log import (
     TAIL_MAX,
     BadDatabase,
     Batch,
-    Placed,
     Recorder,
     checked,
     known_schema,
+    placed,
     refused_twice,
 )
 
@@ -256,7 +256,7 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
     def _lock_and_read_tail(self, line: Line, after: int) -> Sequence[Notification]:
         line.execute(self._begin_locked, prepare=False)
         page = self._execute(line, SELECT_PAGE, (after + 1, POSITION_MAX, TAIL_MAX + 1))
-        return [Placed(*row) for row in page.fetchall()]
+        return placed(page.fetchall())
 
     def _insert_or_settle(self, line: Line, batch: Batch, after: int) -> Sequence[int] | None:
         try:
@@ -490,7 +490,7 @@ class PostgresRecorder(Recorder, library.PostgresApplicationRecorder):
             self._execute(line, UPSERT_PROBED)
 
     def _notifications(self, statement: LiteralString, values: Values) -> Sequence[Notification]:
-        return [Placed(*row) for row in self._rows(statement, values)]
+        return placed(self._rows(statement, values))
 
     def _rows(self, statement: LiteralString, values: Values) -> list[TupleRow]:
         with self.datastore.get_connection() as line:

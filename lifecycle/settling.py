@@ -49,7 +49,7 @@ from lifecycle.known import Key, Memory, State
 from lifecycle.messages import Complete, Hear, Message, Release, Retry, addressed, case_meant
 from lifecycle.mirror import SILENT, Mirror
 from lifecycle.model import Lifecycle
-from lifecycle.notices import Effect, Reword, Tell, due, reworded
+from lifecycle.notices import Reword, Tell, due, effect_of, reworded
 from lifecycle.references import declared_tool, reference_key
 from lifecycle.refusals import (
     CaseExists,
@@ -188,6 +188,8 @@ def _may(ask: Ask, lifecycle: Lifecycle | None) -> None:
         return
     if asker.read_only:
         raise NotYours(f"the key of {asker.name} is for reading only")
+    if isinstance(ask.what, Move | SetFields):
+        return  # who may do that, the case says
     if isinstance(ask.what, Hear) and asker.tool and asker.tool != ask.what.report.tool:
         other = ask.what.report.tool
         raise NotYours(f"{asker.tool!r} may report only for itself, not for {other[:80]!r}")
@@ -491,7 +493,7 @@ def _hear_again(
     now: datetime,
 ) -> None:
     """Decide again what was heard too early: about these references, and about the case."""
-    if any(isinstance(fact, ReferenceHeld) for _, fact in beside):
+    if beside and any(isinstance(fact, ReferenceHeld) for _, fact in beside):
         for tool, kind, ref in references_named(ask):
             parked = parked_stream(tool, kind or lifecycle.main_kind(tool), ref)
             release(causing, parked, ask.id, lifecycle, Hearing(by=ask.asker, message="", now=now))
@@ -509,13 +511,14 @@ def _tell(
         for entry in causing.entries
         if entry.stream == stream and isinstance(entry.event, CaseEvent)
     ]
-    effect = Effect(before, after, events) if events else None
+    effect = effect_of(before, after, events, lifecycle) if events else None
     for tool in lifecycle.mirrored:
         theirs = mirror_stream(after.collection, after.id, tool)
         mirror = causing.state(theirs)
         known = mirror if isinstance(mirror, Mirror) else SILENT
-        if effect is not None and tool in lifecycle.told:
-            causing.add_all(theirs, due(effect, tool, known, lifecycle, now))
+        told = effect and tool in lifecycle.told and due(effect, tool, known, lifecycle, now)
+        if told:
+            causing.add_all(theirs, told)
         if known.drifts:  # what is due is none of them
             _put_right(causing, events, after, tool, lifecycle, now)
 

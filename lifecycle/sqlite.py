@@ -23,10 +23,10 @@ from lifecycle.log import (
     TAIL_MAX,
     BadDatabase,
     Batch,
-    Placed,
     Recorder,
     checked,
     known_schema,
+    placed,
     refused_twice,
 )
 from lifecycle.refusals import StorageUnavailable
@@ -37,6 +37,13 @@ it, so others answer that the storage is unavailable."""
 
 BUSY_PAUSE_SECONDS = 0.01
 """Between two attempts at what SQLite does not wait for by itself."""
+
+WRITER_CACHE_KIB = 16 * 1024
+"""Pages that the writer keeps in memory: the ends of all streams that are being written."""
+
+WRITTEN_AHEAD_PAGES = 4000
+"""How long the write-ahead log grows (16 MiB) before what stands in it is copied into the file. A
+page that is written again and again, as the end of a stream's index is, is copied once."""
 
 TABLES = (
     """
@@ -139,11 +146,16 @@ INSERT INTO meta (name, value) VALUES ('settled', ?1) ON CONFLICT DO UPDATE SET 
 NO_LOG = ("SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_CORRUPT")
 """What SQLite calls a file that will not do, however long one waits."""
 
-# Something to commit that finds room only where a batch of some size does.
+# Something to commit that finds room only where a batch of its size does.
 UPSERT_PROBED = """
-INSERT INTO meta (name, value) VALUES ('probed', zeroblob(65536))
-ON CONFLICT DO UPDATE SET value = zeroblob(65536)
+INSERT INTO meta (name, value) VALUES ('probed', zeroblob(?1))
+ON CONFLICT DO UPDATE SET value = zeroblob(?1)
 """
+
+PROBED_BYTES_MIN = 64 * 1024
+PAGES_PER_EVENT = 2
+"""An event may be the first of its page, in the log and in the index of its streams."""
+PAGE_BYTES = 4096
 
 POSITION_MAX = 2**63 - 1
 
@@ -161,6 +173,10 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
         self.path = Path(datastore.pool.db_name)
         self._writing = Lock()
         self._writer: sqlite3.Connection | None = None
+        self._wanted_bytes = 0
+        """How much room a batch wants that is not yet written."""
+        self._glancing = Lock()
+        self._glance: sqlite3.Connection | None = None
         self._service = ExitStack()
 
     # ------------------------------------------------------------------------------- writing
@@ -177,21 +193,26 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
             rows = writer.execute(
                 SELECT_PAGE, (after + 1, POSITION_MAX, True, "[]", TAIL_MAX + 1)
             ).fetchall()
-            return None if len(rows) > TAIL_MAX else decide([Placed(*row) for row in rows])
+            if len(rows) > TAIL_MAX:
+                return None
+            batch = decide(placed(rows))
+            return checked(batch) if batch.events else batch
 
         return self._write(decide_on_tail)
 
     def _write(self, decide: Callable[[sqlite3.Connection], Batch | None]) -> Sequence[int] | None:
-        """Commit what is decided once no other process can write."""
+        """Commit what is decided, and in order, once no other process can write."""
         with self._transaction() as writer:
             batch = decide(writer)
             if batch is None or not batch.events:
                 return None if batch is None else ()
-            positions = _insert(writer, checked(batch))
+            self._wanted_bytes = max(self._wanted_bytes, _room_for(batch))
+            positions = _insert(writer, batch)
             try:
                 writer.execute("COMMIT")
             except sqlite3.Error as cause:
-                return self._settle(batch, cause)
+                positions = self._settle(batch, cause)
+            self._wanted_bytes = 0
             return positions
 
     def _settle(self, batch: Batch, cause: sqlite3.Error) -> Sequence[int]:
@@ -250,6 +271,8 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
             try:
                 _keep_write_ahead_log(writer)
                 writer.execute("PRAGMA synchronous = FULL")
+                writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+                writer.execute(f"PRAGMA wal_autocheckpoint = {WRITTEN_AHEAD_PAGES}")
             except sqlite3.Error:
                 writer.close()
                 raise
@@ -305,9 +328,24 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
         return self._notifications(SELECT_STREAMS, (json.dumps(list(names)),))
 
     def max_notification_id(self) -> int:
-        """Answer the last position; 0 in an empty log."""
-        rows = self._rows(SELECT_LAST, ())
-        return int(rows[0][0]) if rows else 0
+        """Answer the last position; 0 in an empty log.
+
+        It is asked for all the time, by whoever waits for more, and costs less than the pool does:
+        so it has a connection of its own.
+        """
+        with self._glancing:
+            try:
+                if self._glance is None:
+                    self._glance = _glancing_at(self.path)
+                return _last_position(self._glance)
+            except sqlite3.Error as exc:
+                self._let_go_of_glance()
+                raise _unavailable(self.path, exc) from exc
+
+    def _let_go_of_glance(self) -> None:
+        if self._glance is not None:
+            self._glance.close()
+            self._glance = None
 
     def wrapped_keys(self, streams: Collection[str]) -> Mapping[str, bytes]:
         """Answer the vault's keys of those streams that have one."""
@@ -362,13 +400,16 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
         return bytes(standing)
 
     def probe(self) -> None:
-        """Commit something that changes nothing: the log can be written, or this raises."""
+        """Commit something that changes nothing, as large as what could not be written last.
+
+        The log can be written, or this raises.
+        """
         with self._transaction() as writer:
-            writer.execute(UPSERT_PROBED)
+            writer.execute(UPSERT_PROBED, (max(self._wanted_bytes, PROBED_BYTES_MIN),))
             writer.execute("COMMIT")
 
     def _notifications(self, statement: str, values: Sequence[Any]) -> Sequence[Notification]:
-        return [Placed(*row) for row in self._rows(statement, values)]
+        return placed(self._rows(statement, values))
 
     def _rows(self, statement: str, values: Sequence[Any]) -> Sequence[sqlite3.Row]:
         try:
@@ -413,6 +454,8 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
     def close(self) -> None:
         """Let go of every connection and lock."""
         self.datastore.close()
+        with self._glancing:
+            self._let_go_of_glance()
         with self._writing:
             self._let_go_of_writer()
         self._service.close()
@@ -444,6 +487,17 @@ def _keep_write_ahead_log(writer: sqlite3.Connection) -> None:
             return
 
 
+def _glancing_at(path: Path) -> sqlite3.Connection:
+    """Connect to a file that is there, to read from whatever thread."""
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS_MAX,
+        isolation_level=None,
+        check_same_thread=False,  # `_glancing` keeps threads apart
+    )
+
+
 def _schema_of(writer: sqlite3.Connection) -> bytes | None:
     """Look up the version of the tables, made here if there are none; None if nobody wrote it."""
     tables = {name for (name,) in writer.execute(SELECT_TABLES)}
@@ -462,6 +516,12 @@ def _schema_of(writer: sqlite3.Connection) -> bytes | None:
 def _last_position(writer: sqlite3.Connection) -> int:
     row = writer.execute(SELECT_LAST).fetchone()
     return int(row[0]) if row else 0
+
+
+def _room_for(batch: Batch) -> int:
+    """How many bytes a batch may want at most, about."""
+    said = sum(len(event.state) for event in batch.events)
+    return said + len(batch.events) * PAGES_PER_EVENT * PAGE_BYTES
 
 
 def _insert(writer: sqlite3.Connection, batch: Batch) -> Sequence[int]:

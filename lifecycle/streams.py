@@ -1,6 +1,7 @@
 """The names of the log's streams, in plain text: the log can be read in any database shell."""
 
 from base64 import b32encode
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
@@ -81,6 +82,16 @@ def mirror_stream(collection: str, case_id: str, tool: str) -> str:
 def claims_stream(collection: str, case_id: str) -> str:
     """Where it stands what came too early for a case."""
     return f"claims:{collection}/{case_id}"
+
+
+def streams_about(collection: str, case_id: str, tools: Iterable[str]) -> list[str]:
+    """Where a case stands, and what is beside it: what was refused, what tools say, what waits."""
+    return [
+        case_stream(collection, case_id),
+        refusals_stream(collection, case_id),
+        claims_stream(collection, case_id),
+        *(mirror_stream(collection, case_id, tool) for tool in tools),
+    ]
 
 
 def refusals_stream(collection: str, case_id: str) -> str:

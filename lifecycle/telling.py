@@ -54,14 +54,18 @@ NOBODY = Asker()
 # --- notices ------------------------------------------------------------------------------------
 
 
-def delivered(notice: NoticeDue, attempts: int, status: int) -> Decision:
-    """The tool took it, also where it was superseded while it was under way."""
+def delivered(notice: NoticeDue, attempts: int, status: int, sent_at: datetime) -> Decision:
+    """The tool took it, also where it was superseded while it was under way.
+
+    `sent_at` is when the first attempt began: it may have taken it then, and the answer was lost.
+    """
 
     def decide(known: Known, now: datetime) -> Event | None:
         mirror = _mirror(known)
         if notice.id not in mirror.due and notice.id not in mirror.superseded:
             return None
-        return NoticeDelivered(**_ended(notice, now), attempts=attempts, status=status)
+        about = _ended(notice, now)
+        return NoticeDelivered(**about, attempts=attempts, status=status, sent_at=sent_at)
 
     return decide
 

@@ -53,6 +53,8 @@ def fitting(
 
 def cases_named(given: Mapping[str, Any], lifecycle: Lifecycle) -> dict[str, str]:
     """The cases that these fields name, like `clients/C-7`, by field."""
+    if lifecycle.case_fields.isdisjoint(given):
+        return {}
     named = {name: given[name] for name in lifecycle.case_fields.intersection(given)}
     values, _ = normalised(named, lifecycle)
     return {name: value for name, value in values.items() if value is not None}
@@ -68,16 +70,13 @@ def check_owned(
     """A tool gives only what it owns while these states are active, else `NotTheOwner`."""
     if asker.tool is None:
         return
-    foreign = {
-        name: lifecycle.ownership.field_owner(name, active)
-        for name in given
-        if lifecycle.ownership.field_owner(name, active) != asker.tool
-    }
-    for name, owner in foreign.items():
+    owner_of = lifecycle.ownership.field_owner
+    if foreign := [name for name in given if owner_of(name, active) != asker.tool]:
+        owner = owner_of(foreign[0], active)
         raise NotTheOwner(
-            f"{asker.tool!r} may not set {name!r} of {case_id}:"
+            f"{asker.tool!r} may not set {foreign[0]!r} of {case_id}:"
             f" it belongs to {owner or 'nobody'} in this state",
-            field=name,
+            field=foreign[0],
             owner=owner,
             fields=sorted(foreign),
         )

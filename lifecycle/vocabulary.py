@@ -46,7 +46,7 @@ class Vocabulary:
         }
         """Tool and name → the status field."""
         self._chart = chart
-        self._turns: dict[tuple[str, Configuration, Configuration], tuple[Turn, ...]] = {}
+        self._turns: dict[tuple[Configuration, Configuration], dict[str, tuple[Turn, ...]]] = {}
         self._shown: dict[Configuration, dict[str, dict[str, str | None]]] = {}
 
     def shown(self, configuration: Configuration) -> Mapping[str, Mapping[str, str | None]]:
@@ -59,18 +59,20 @@ class Vocabulary:
             self._shown[configuration] = shown
         return self._shown[configuration]
 
-    def turns(self, tool: str, before: Configuration, after: Configuration) -> tuple[Turn, ...]:
-        """What a tool is to show another word for; `before` is empty where the case began."""
-        key = (tool, before, after)
-        if key not in self._turns:
+    def turns(self, before: Configuration, after: Configuration) -> Mapping[str, tuple[Turn, ...]]:
+        """Tool → what it is to show another word for; `before` is empty where the case began."""
+        turns = self._turns.get((before, after))
+        if turns is None:
             if len(self._turns) >= TURNS_REMEMBERED_MAX:
                 self._turns.clear()
-            self._turns[key] = tuple(self._turned(*key))
-        return self._turns[key]
+            turned = {tool: tuple(self._turned(tool, before, after)) for tool in self.shown(after)}
+            turns = {tool: found for tool, found in turned.items() if found}
+            self._turns[before, after] = turns
+        return turns
 
     def _turned(self, tool: str, before: Configuration, after: Configuration) -> Iterator[Turn]:
         old = self.shown(before).get(tool, {}) if before else {}
-        for name, word in self.shown(after).get(tool, {}).items():
+        for name, word in self.shown(after)[tool].items():
             field, was = self.named[tool, name], old.get(name)
             if word is not None and word != was and not field.hear_only:
                 yield Turn(name, word, was, self.words(field, after))

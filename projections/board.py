@@ -25,7 +25,7 @@ from projections.store import Row, Session, as_json
 from projections.tables import board as tables
 from projections.tables import follower as followed
 from projections.views import due, is_declared
-from projections.words import kept, words_of
+from projections.words import kept, searched, words_of
 
 REMEMBERED_MAX: Final = 20_000
 """Cases that need not be read again when they change again."""
@@ -173,7 +173,7 @@ class Board:
                 moved.subtract((collection, state) for state in was - now)
                 moved.update((collection, state) for state in now - was)
                 moved[collection, ""] += old is None
-            if old is None or not _reads_alike(old.case, new):
+            if old is None or not self._reads_alike(old.case, new):
                 had, has = self._words(old), self._words(row)
                 words.move(row.number, had - has, has - had)
         session.write(tables.UPSERT_CASES, [_row(row) for row in after.values()])
@@ -190,6 +190,16 @@ class Board:
             return frozenset({*case.states, case.state})
         return lifecycle.chart.active(case.states).ids | {case.state}
 
+    def _reads_alike(self, old: Case, new: Case) -> bool:
+        """Whether a case can be found by the same words: what they are taken from is as it was."""
+        if old.references is not new.references:
+            return False
+        if old.fields is new.fields:
+            return True
+        names = searched(self._lifecycles.get(new.collection))
+        was, now = old.fields, new.fields
+        return all(was.get(name) == now.get(name) for name in names)
+
     def _words(self, row: OnBoard | None) -> frozenset[Row]:
         """Under what the words of a case are kept."""
         if row is None:
@@ -199,10 +209,6 @@ class Board:
         return frozenset(
             (collection, field, entry, block) for field, word in found for entry in kept(word)
         )
-
-
-def _reads_alike(old: Case, new: Case) -> bool:
-    return old.fields is new.fields and old.references is new.references
 
 
 def _count(session: Session, moved: Mapping[tuple[str, str], int]) -> None:

@@ -76,6 +76,8 @@ class Waiting(Struct, frozen=True, array_like=True):
     holder: str = ""
     why: str = ""
     """What became of the last attempt."""
+    sent_at: int | None = None
+    """When the first attempt began; None where nothing was sent, or not since it was recovered."""
 
 
 class Taken(Struct, frozen=True):
@@ -181,7 +183,8 @@ class Book:
                     )  # fmt: skip
             if rows:
                 ids = _names([row.id for row in rows])
-                session.run(tables.UPDATE_TAKEN, ids=ids, holder=holder, until=now + HOLD)
+                until = now + HOLD
+                session.run(tables.UPDATE_TAKEN, ids=ids, holder=holder, until=until, now=now)
                 flow = started(flow, now, len(rows), interval, HOLD)
                 _write_flow(session, flow)
             look = _next_look(session, flow, collections)
@@ -195,7 +198,10 @@ class Book:
     def later(
         self, row: Waiting, holder: str, *, attempts: int, ready_at: int, why: str, now: int
     ) -> None:
-        """Let go of a notice until then; one that was superseded under way is struck out."""
+        """Let go of a notice until then; one that was superseded under way is struck out.
+
+        `row` says when it was first sent, or that it never was.
+        """
         with self._shelf.writing() as session:
             session.run(
                 tables.UPDATE_LATER,
@@ -204,6 +210,7 @@ class Book:
                 attempts=attempts,
                 ready_at=ready_at,
                 why=why[:WHY_LENGTH_MAX],
+                sent_at=row.sent_at,
             )
             session.run(tables.DELETE_RELEASED, id=row.id, holder=holder)
             session.run(tables.UPDATE_FIRST, lines=as_json([(row.tool, row.line)]), now=now)
@@ -216,6 +223,20 @@ class Book:
             flow = change(flows[tool])
             _write_flow(session, flow)
             return flow
+
+    def due_at(self, collections: Mapping[str, Sequence[str]]) -> Mapping[str, int]:
+        """When the next notice of each tool and its collections may be told, or tried early.
+
+        Tools that wait for none are left out. It is only a look, at a small part of what it costs
+        to `take`: which may find that the tool wants to be left alone.
+        """
+        lines = as_json([(tool, name) for tool, names in collections.items() for name in names])
+        found: dict[str, int] = {}
+        with self._shelf.reading() as session:
+            for tool, ready_at, open_until in session.rows(tables.SELECT_DUE_AT, lines=lines):
+                due_at = int(ready_at if open_until is None else open_until)
+                found[tool] = min(due_at, found.get(tool, due_at))
+        return found
 
     def plans_due(self, now: int, collections: Sequence[str]) -> Sequence[Plan]:
         """The reactions of cases of these collections whose time has come.
@@ -363,7 +384,7 @@ class _Page:
                 self._hastened[line] = None
                 if row.state == "given-up":
                     self._count(event.tool, "given-up", -1)
-                    again = {"attempts": 0, "recovered": 1, "turn": position}
+                    again = {"attempts": 0, "recovered": 1, "turn": position, "sent_at": None}
                     row = replace(row, state="waiting", **again)
         self._rows[event.id] = row
 

@@ -21,6 +21,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from threading import Event as Signal
@@ -31,6 +32,7 @@ from uuid import uuid4
 import structlog
 from eventsourcing.persistence import Notification
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lifecycle.bodies import BYTES_MAX
 from lifecycle.case import Case
@@ -56,20 +58,19 @@ from lifecycle.writing import lacks, written
 from projections import patience
 from projections.alerts import Teller
 from projections.book import HOLD, TOPICS, Book, Followed, Plan, Waiting
+from projections.lookout import Lookout
 from projections.patience import Flow, millis
 from projections.posting import ANSWER_BYTES_MAX, CONNECTIONS_MAX, Answered, Poster
 from projections.routes import Environment, Line, Route
 from projections.timeline import stamp
 
 BEAT_SECONDS: Final = 0.02
-"""How often the log is looked at while something is to be told,"""
-REST_SECONDS: Final = 0.05
-"""and otherwise."""
-LIVELY_SECONDS: Final = 5.0
-"""How long after something was to be told it is looked at as often."""
+"""Between two looks: what comes in the meantime goes together."""
 BACK_OFF_SECONDS_MAX: Final = 5.0
 LOOK_MS: Final = 250
-"""How often a tool's notices are looked for unasked: another courier may have followed the log."""
+"""How often the book is looked into unasked: another courier may have followed the log."""
+HEED_SECONDS: Final = 1.0
+"""How long the lookout is waited for at a time."""
 HOLD_AGAIN_SECONDS: Final = HOLD / 4000
 UNDER_WAY_MAX: Final = 1000
 """Notices of all tools that are under way, or whose end is not yet recorded."""
@@ -96,6 +97,18 @@ class End(Struct, frozen=True):
     record: Record
     row: Waiting | None = None
     """The notice that is held until it stands."""
+
+
+class Look(Struct, frozen=True):
+    """What one look at the log and the book has found."""
+
+    followed: Followed
+    plans: Sequence[Plan] = ()
+    """What is to be fired now."""
+    due_at: Mapping[str, int] = {}
+    """Tool → when its next notice may be told."""
+    is_behind: bool = False
+    """Whether there is more of the log, so that the rest cannot be known yet."""
 
 
 class Courier:
@@ -125,7 +138,9 @@ class Courier:
         self._clerk = ThreadPoolExecutor(1, thread_name_prefix="book")
         self._collections = _collections(routes)
         self._look_at = dict.fromkeys(self._collections, 0)
-        """Tool → when its notices are to be looked for next."""
+        """Tool → when its notices are to be looked for next,"""
+        self._due_at: Mapping[str, int] = {}
+        """and when one of them may be told, as the book last said; tools that wait for none."""
         self._learnt = dict.fromkeys(self._collections, 0.0)
         """Tool → the least time between two notices, learnt from its answers."""
         self._under_way = dict.fromkeys(self._collections, 0)
@@ -135,23 +150,28 @@ class Courier:
         self._firing: dict[str, float] = {}
         """The plans that are to be recorded as fired → when to try that again."""
         self._ends: list[End] = []
+        self._ended = asyncio.Event()
+        """There is something to record."""
+        self._woken = asyncio.Event()
+        """There may be something to tell."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._position = 0
-        self._lively_until = 0.0
 
-    async def run(self, stop: Signal) -> None:
+    async def run(self, lookout: Lookout, stop: Signal) -> None:
         """Carry notices until told to stop, whatever happens to the databases."""
         self._say_what_waits()
-        beside = [asyncio.create_task(self._record()), asyncio.create_task(self._hold())]
+        beside = [
+            asyncio.create_task(one) for one in (self._heed(lookout), self._record(), self._hold())
+        ]
         if self._teller is not None:
             beside.append(asyncio.create_task(self._alert(self._teller)))
-        pause = BEAT_SECONDS
+        pause = 0.0
         try:
             while not stop.is_set():
                 try:
-                    behind = await self.beat()
-                    lively = monotonic() < self._lively_until
-                    pause = 0.0 if behind else BEAT_SECONDS if lively else REST_SECONDS
+                    if not await self.beat():
+                        await self._rest()
+                    pause = 0.0
                 except StorageUnavailable as exc:
                     pause = min(BACK_OFF_SECONDS_MAX, max(0.1, pause * 2))
                     log.warning("waiting for the database", why=exc.detail, seconds=pause)
@@ -169,28 +189,55 @@ class Courier:
         and not yet that it was delivered.
         """
         now = self._now()
-        last = await self._in_book(self._journal.recorder.last_position)
-        if last > self._position:
-            followed = await self._in_book(self._book.follow, self._read, now)
-            if followed is None:  # another courier does so, and it may be far behind
-                return False
-            self._note(followed)
-        if self._position < last:
+        look = await self._in_book(self._look, now)
+        if look is None:
+            return False
+        self._note(look.followed)
+        if look.is_behind:
             return True
-        for plan in await self._in_book(self._book.plans_due, now, [*self._journal.lifecycles]):
+        for plan in look.plans:
             self._fire(plan)
-        for tool, look_at in self._look_at.items():
-            if look_at <= now:
+        self._due_at = look.due_at
+        for tool, due_at in self._due_at.items():
+            if max(due_at, self._look_at[tool]) <= now:
                 await self._set_out(tool, now)
         return False
 
+    async def _rest(self) -> None:
+        """Do nothing until there may be something to do."""
+        await asyncio.sleep(BEAT_SECONDS)
+        now = self._now()
+        looks = [max(due_at, self._look_at[tool]) for tool, due_at in self._due_at.items()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min([LOOK_MS, *(look - now for look in looks)]) / 1000):
+                await self._woken.wait()
+        self._woken.clear()
+
+    async def _heed(self, lookout: Lookout) -> None:
+        """Be woken by what is new in the log."""
+        while True:
+            await asyncio.to_thread(lookout.wait, self._position, HEED_SECONDS)
+            self._woken.set()
+            await asyncio.sleep(BEAT_SECONDS)
+
     # --- the log
+
+    def _look(self, now: int) -> Look | None:
+        """Follow the log; None while another courier does so, which may be far behind."""
+        last = self._journal.recorder.last_position()
+        followed: Followed | None = Followed(self._position)
+        if last > self._position:
+            followed = self._book.follow(self._read, now)
+        if followed is None:
+            return None
+        if followed.position < last:
+            return Look(followed, is_behind=True)
+        plans = self._book.plans_due(now, [*self._journal.lifecycles])
+        return Look(followed, plans, self._book.due_at(self._collections))
 
     def _note(self, followed: Followed) -> None:
         """Look at once for what is new."""
         self._position = followed.position
-        if followed.events:
-            self._lively_until = monotonic() + LIVELY_SECONDS
         for tool in followed.tools & self._look_at.keys():
             self._look_at[tool] = 0
 
@@ -273,6 +320,7 @@ class Courier:
         finally:
             self._under_way[row.tool] -= 1
             self._look_at[row.tool] = 0
+            self._woken.set()
 
     async def _tell(self, row: Waiting, now: int, *, probe: bool) -> None:
         """Tell one notice, and see to what follows from the answer."""
@@ -286,7 +334,10 @@ class Courier:
             log.warning("held too long", notice=row.id, tool=row.tool)
             self._held.pop(row.id, None)
         else:
-            await self._see_to(row, notice, await self._posted(row, notice), probe=probe)
+            answer = await self._posted(row, notice)
+            if row.sent_at is None and not answer.unsent:
+                row = replace(row, sent_at=now)
+            await self._see_to(row, notice, answer, probe=probe)
 
     def _needless(self, row: Waiting, notice: NoticeDue) -> tuple[str, str] | None:
         """Why nobody needs to be told this any more, and what took its place."""
@@ -329,7 +380,9 @@ class Courier:
         route = self._routes[tool, row.collection]
         if answer.is_taken:
             assert answer.status is not None
-            self._end_by(row, notice, delivered(notice, attempts, answer.status))
+            assert row.sent_at is not None
+            sent_at = datetime.fromtimestamp(row.sent_at / 1000, UTC)
+            self._end_by(row, notice, delivered(notice, attempts, answer.status, sent_at))
             await self._was_taken(tool, route)
         elif answer.status == patience.GONE and route.write is None:
             # Of a product's own address it is the record that is gone, and no more.
@@ -416,11 +469,14 @@ class Courier:
             await self._later(row, row.attempts, self._now() + BROKEN_MS, why)
 
     def _end_by(self, row: Waiting, notice: NoticeDue, decision: Decision) -> None:
-        record = Record(_mirror_of(notice.case, notice.tool), decision)
-        self._ends.append(End(record, row))
+        self._see_recorded(End(Record(_mirror_of(notice.case, notice.tool), decision), row))
 
     def _flow_said(self, tool: str, decision: Decision) -> None:
-        self._ends.append(End(Record(flow_stream(tool), decision)))
+        self._see_recorded(End(Record(flow_stream(tool), decision)))
+
+    def _see_recorded(self, end: End) -> None:
+        self._ends.append(end)
+        self._ended.set()
 
     def _fire(self, plan: Plan) -> None:
         """Have what was planned come; seen in the log, the plan is struck out."""
@@ -436,14 +492,17 @@ class Courier:
             return case if isinstance(case, Case) else None
 
         decision = fired(plan.id, plan.tool, lifecycle, case_now)
-        self._ends.append(End(Record(_mirror_of(plan.line, plan.tool), decision)))
+        self._see_recorded(End(Record(_mirror_of(plan.line, plan.tool), decision)))
 
     # --- beside
 
     async def _record(self) -> None:
         """Record what has ended, all that is there in one append; again until it stands."""
         while True:
-            await asyncio.sleep(BEAT_SECONDS / 2)
+            if not self._ends:
+                self._ended.clear()
+                await self._ended.wait()
+            await asyncio.sleep(BEAT_SECONDS / 2)  # what ends together is recorded together
             try:
                 while self._ends:
                     await self._record_page()

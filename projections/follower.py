@@ -3,9 +3,8 @@
 It reads the log in batches, decodes each event once, hands every read model what is new, and
 commits their rows together with the position: whatever dies, nothing is counted twice and nothing
 is left out. The position's row is locked meanwhile, so any number of followers may run; there is no
-leader, and nothing outlives a transaction. It polls: one look at the end of an index every 50 ms
-costs next to nothing, cannot be lost as a NOTIFY can, works behind any pooler, and spares every
-append the lock that NOTIFY takes.
+leader, and nothing outlives a transaction. Where there is nothing new it rests until the `lookout`
+has seen something.
 
 An event that a read model cannot digest parks its case there, named in the table `stale`; all other
 cases go on. A rebuild mends it.
@@ -31,13 +30,19 @@ from lifecycle.model import Lifecycle
 from lifecycle.refusals import StorageUnavailable
 from lifecycle.streams import definition_stream
 from lifecycle.vault import WrongMasterKey
+from projections.lookout import Lookout
 from projections.store import BadData, BeingRebuilt, Session, Store, marks
 from projections.tables import follower as tables
 
 BATCH_EVENTS_MAX = 5000
-POLL_SECONDS = 0.05
+PAUSE_SECONDS = 0.05
+"""Between two batches: what comes in the meantime is one row for all that happened to a case."""
+REST_SECONDS_MAX = 1.0
+"""How long it rests at most, whatever the lookout says."""
 BACK_OFF_SECONDS_MAX = 10.0
 ERROR_LENGTH_MAX = 300
+SUBJECTS_MAX = 10_000
+"""Streams of which it is remembered what they are about."""
 WRITTEN_MAX = 1000
 """Times that need not be written again: all that one ask has caused was recorded at once."""
 
@@ -323,6 +328,7 @@ class Follower:
         self._parked(session)[model.name].add(subject)
 
 
+@lru_cache(maxsize=SUBJECTS_MAX)
 def subject_of(stream: str) -> Subject:
     """Whom or what a stream is about."""
     kind, _, name = stream.partition(":")
@@ -340,25 +346,26 @@ def written(time: datetime) -> str:
 
 def follow(
     follower: Follower,
+    lookout: Lookout,
     stop: Signal,
     otherwise: Callable[[], None],
     *,
     caught_up: Callable[[], None] = lambda: None,
-    poll_seconds: float = POLL_SECONDS,
 ) -> None:
     """Follow until told to stop, whatever happens to the databases.
 
     `otherwise` is called where the rows were derived with other definitions than ours, `caught_up`
     wherever there is nothing more to follow.
     """
-    pause = poll_seconds
+    pause = 0.0
     while not stop.is_set():
         try:
             moved = follower.step()
-            # What comes in the meantime is taken at once: one row for all that happened to a case.
-            pause = 0.0 if moved and follower.is_behind else poll_seconds
+            pause = 0.0 if moved and follower.is_behind else PAUSE_SECONDS
             if follower.is_current:  # where another follower is at it, that goes on
                 caught_up()
+                lookout.wait(follower.position, REST_SECONDS_MAX)
+                pause = 0.0
         except MadeOtherwise:
             otherwise()
             pause = 1.0

@@ -4,7 +4,7 @@ No row holds a value that a notice carries: that stands in the log, where it can
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -73,17 +73,31 @@ class Notices(Records[OnList]):
         if isinstance(event, NoticeDue):
             return _due(entry, event)
         assert record is not None, entry.stream
-        ended: dict[str, Any] = {"ended_at": written(event.recorded_at)}
+        ended_at = written(event.recorded_at)
         match event:
-            case NoticeDelivered():
-                ended |= {"state": "delivered", "status": event.status or 0}
-                return replace(record, **ended, attempts=event.attempts, ended_why="", newer="")
-            case NoticeSuperseded():
-                ended |= {"state": "superseded", "ended_why": event.why, "newer": event.newer}
-                return replace(record, **ended, attempts=event.attempts)
-            case NoticeGivenUp():
-                ended |= {"state": "given-up", "ended_why": event.why}
-                return replace(record, **ended, attempts=event.attempts)
+            case NoticeDelivered(attempts=attempts, status=status):
+                return replace(
+                    record,
+                    state="delivered",
+                    ended_at=ended_at,
+                    ended_why="",
+                    newer="",
+                    attempts=attempts,
+                    status=status or 0,
+                )
+            case NoticeSuperseded(attempts=attempts, why=why, newer=newer):
+                return replace(
+                    record,
+                    state="superseded",
+                    ended_at=ended_at,
+                    ended_why=why,
+                    newer=newer,
+                    attempts=attempts,
+                )
+            case NoticeGivenUp(attempts=attempts, why=why):
+                return replace(
+                    record, state="given-up", ended_at=ended_at, ended_why=why, attempts=attempts
+                )
             case NoticeRecovered():
                 return replace(record, state="waiting", ended_at="", ended_why="")
         raise AssertionError(f"{event.TOPIC} is no notice's [{entry.stream}]")

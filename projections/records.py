@@ -2,12 +2,12 @@
 
 Each folds the events of a record into its row, and counts its rows by tool and sort as it goes, so
 that sums need no reading of them all. All are asked for in one way: filters, and pages of which the
-newest come first, in an order that no change disturbs.
+newest come first, or the oldest, in an order that no change disturbs.
 """
 
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
@@ -123,10 +123,23 @@ class Records(ABC, Generic[R]):
         cls, session: Session, wanted: Wanted, most: int, *, before: int | None = None
     ) -> list[R]:
         """Answer the newest of what is wanted, of those before a position."""
-        asked = cls.asked(wanted)
-        statement = next(one for name, one in cls.selects.items() if not name or asked[name])
         place = LATEST if before is None else before
-        return [cls.read(row) for row in session.rows(statement, **asked, before=place, most=most)]
+        rows = session.rows(cls._statement(wanted), **cls.asked(wanted), place=place, most=most)
+        return [cls.read(row) for row in rows]
+
+    @classmethod
+    def oldest(
+        cls, session: Session, wanted: Wanted, most: int, *, after: int | None = None
+    ) -> list[R]:
+        """Answer the oldest of what is wanted, of those after a position."""
+        statement = tables.oldest_first(cls._statement(wanted))
+        rows = session.rows(statement, **cls.asked(wanted), place=after or 0, most=most)
+        return [cls.read(row) for row in rows]
+
+    @classmethod
+    def _statement(cls, wanted: Wanted) -> str:
+        asked = cls.asked(wanted)
+        return next(one for name, one in cls.selects.items() if not name or asked[name])
 
     @classmethod
     def named(cls, session: Session, ids: Sequence[str]) -> list[R]:
@@ -138,12 +151,16 @@ class Records(ABC, Generic[R]):
 
     def digest(self, session: Session, batch: Batch) -> dict[Subject, Exception]:
         """Fold what is new; answer the subjects of which nothing could be written."""
-        before = self._recalled(session, batch.entries)
+        about = {
+            subject: [(self.id_of(entry), entry) for entry in entries]
+            for subject, entries in batch.entries.items()
+        }
+        before = self._recalled(session, {name for named in about.values() for name, _ in named})
         after: dict[str, R] = {}
         failed: dict[Subject, Exception] = {}
-        for subject, entries in batch.entries.items():
+        for subject, named in about.items():
             try:
-                after |= self._folded(before, entries)
+                after |= self._folded(before, named)
             except Exception as no:  # noqa: BLE001 - one that cannot be read stops no other
                 failed[subject] = no
         self._write(session, before, after)
@@ -173,17 +190,13 @@ class Records(ABC, Generic[R]):
         """Remember nothing: somebody else may have written, or what was written may be undone."""
         self._remembered.clear()
 
-    def _folded(self, before: Mapping[str, R], entries: Sequence[Entry]) -> dict[str, R]:
+    def _folded(self, before: Mapping[str, R], named: Iterable[tuple[str, Entry]]) -> dict[str, R]:
         folded: dict[str, R] = {}
-        for entry in entries:
-            record_id = self.id_of(entry)
+        for record_id, entry in named:
             folded[record_id] = self.fold(folded.get(record_id) or before.get(record_id), entry)
         return folded
 
-    def _recalled(
-        self, session: Session, entries: Mapping[Subject, Sequence[Entry]]
-    ) -> dict[str, R]:
-        wanted = {self.id_of(entry) for events in entries.values() for entry in events}
+    def _recalled(self, session: Session, wanted: Collection[str]) -> dict[str, R]:
         found = {one: self._remembered[one] for one in wanted if one in self._remembered}
         if unknown := [one for one in wanted if one not in found]:
             found |= {record.id: record for record in self.named(session, unknown)}
@@ -196,9 +209,11 @@ class Records(ABC, Generic[R]):
         session.write(self.upsert, rows)
         counted: Counter[Sort] = Counter()
         for record_id, record in after.items():
-            counted.update(self.sorts(record))
+            for sort, number in self.sorts(record).items():
+                counted[sort] += number
             if record_id in before:
-                counted.subtract(self.sorts(before[record_id]))
+                for sort, number in self.sorts(before[record_id]).items():
+                    counted[sort] -= number
         more = [(self.name, *sort, number) for sort, number in counted.items() if number]
         if more:
             session.run(tables.UPSERT_RECORD_COUNTS, rows=as_json(more))

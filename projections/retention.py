@@ -157,6 +157,7 @@ class EverDeclared:
         """Know of none yet."""
         self._journal = journal
         self._mapper = mapper
+        self._declared = {one.name: one for one in journal.lifecycles.values()}
         self._upto = 0
         self.kept: dict[str, timedelta] = {}
         """Collection → how long its messages are kept, by the text that spoke of it last."""
@@ -180,7 +181,10 @@ class EverDeclared:
             yield 0
 
     def _take(self, adopted: DefinitionAdopted) -> None:
-        if declaration := declared_by(adopted):
+        lifecycle = self._declared.get(adopted.lifecycle)
+        if lifecycle and lifecycle.mark.digest == adopted.digest:  # read as it is, without its text
+            self.kept[lifecycle.collection] = kept_for(lifecycle)
+        elif declaration := declared_by(adopted):
             self.kept[declaration.collection] = _time_of(declaration)
 
 

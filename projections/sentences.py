@@ -9,7 +9,7 @@ is remembered: a sentence is said with every transition that is made.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -67,7 +67,6 @@ from projections.wording import (
     any_of,
     asker,
     condition,
-    is_hidden,
     kind_of,
     label,
     mentions,
@@ -79,6 +78,7 @@ from projections.wording import (
     spaced,
     state_titles,
     tool_title,
+    unhidden,
     write,
 )
 
@@ -221,7 +221,7 @@ def _refused(
     said = f"{asker(event.by, lifecycle)} asked{often} to {wanted}, which was refused"
     if mentions(event.detail, hidden):
         return said
-    return f"{said}: {_no(event, lifecycle, case)}"
+    return f"{said}: {why_not(event.code, event.detail, event.state, lifecycle)}"
 
 
 def _wanted(event: Refused, lifecycle: Lifecycle | None, case: str) -> str:
@@ -249,12 +249,12 @@ _UNMET: Final = re.compile(rf"(?:^|{AND})(.*?) does not hold \((.*?)\)(?=$|{AND}
 """Each condition that does not hold, and what it saw."""
 
 
-def _no(event: Refused, lifecycle: Lifecycle | None, case: str) -> str:
-    """Why not, in plain words; the recorded detail speaks in ids."""
-    detail = event.detail.partition(": ")[2] or event.detail
-    match event.code:
+def why_not(code: str, detail: str, states: Sequence[str], lifecycle: Lifecycle | None) -> str:
+    """Say why something was refused in these states, in plain words; the detail speaks in ids."""
+    case, detail = noun(lifecycle), detail.partition(": ")[2] or detail
+    match code:
         case "transition-not-open":
-            return f"that cannot be done while {case} is {state_titles(event.state, lifecycle)}"
+            return f"that cannot be done while {case} is {state_titles(states, lifecycle)}"
         case "fields-missing" if found := re.search(r"it needs (.*), already known", detail):
             names = [f"the {label(name, lifecycle)}" for name in found[1].split(", ")]
             return f"it needs {some_of(names)}, not known yet"
@@ -418,9 +418,7 @@ def _facts(event: Valued, lifecycle: Lifecycle | None, hidden: Collection[str]) 
             facts[name] = "(erased)"
         else:
             facts[name] = "" if value is None else write(value, kind_of(name, lifecycle))
-    if hidden:
-        facts = {name: facts[name] for name in facts if not is_hidden(name, hidden, lifecycle)}
-    return facts
+    return {**unhidden(facts, hidden, lifecycle)}
 
 
 def _with(facts: Mapping[str, str], lifecycle: Lifecycle | None) -> str:

@@ -47,7 +47,7 @@ from lifecycle.events import (
 from lifecycle.model import Lifecycle
 from lifecycle.streams import message_id, tool_of
 from projections.sentences import sentence
-from projections.wording import is_hidden, mentions
+from projections.wording import mentions, unhidden
 
 STAMPED_MAX: Final = 1000
 """Times that need not be written again: an answer names the same several times."""
@@ -179,6 +179,8 @@ def _position(entry: Entry) -> int:
 
 def _case_of(entry: Entry) -> tuple[str | None, str | None]:
     match entry.event:
+        case CaseEvent():  # most are, and the stream's name says it
+            name = entry.stream.partition(":")[2]
         case ReferenceHeld(case=named):
             name = named
         case Reported(case=named) | OfNotice(case=named) | DriftFound(case=named):
@@ -245,7 +247,7 @@ def _of_transition(
 ) -> dict[str, Any]:
     condition = event.condition
     if hidden and condition:
-        values = _seen(condition.values, lifecycle, hidden)
+        values = unhidden(condition.values, hidden, lifecycle)
         condition = Condition(condition.when, dict(values))
     return {
         "transition": event.transition,
@@ -340,7 +342,7 @@ def _of_drift(
         return {**drift, "how": event.how, "until": event.until, "reason": event.reason}
     said: Value = event.reported
     if not event.is_word:
-        said = _seen(event.personal, lifecycle, hidden).get(event.field)
+        said = unhidden(event.personal, hidden, lifecycle).get(event.field)
     return {
         **drift,
         "reported": said,
@@ -352,7 +354,7 @@ def _of_drift(
 
 _OF_NOTICE: Final = (
     *("tool", "type", "status_field", "word", "was", "request", "reaction", "fires_at"),
-    *("attempts", "status", "why", "newer", "reason"),
+    *("attempts", "sent_at", "status", "why", "newer", "reason"),
 )
 _OF_MESSAGE: Final = ("tool", "status_field", "word", "ref", "kind", "event_id", "outcome", "why")
 _OF_REPORT: Final = (
@@ -375,12 +377,4 @@ def _values(
     event: Valued, lifecycle: Lifecycle | None, hidden: Collection[str]
 ) -> Mapping[str, Value]:
     values = {**event.fields, **event.personal} if event.personal else event.fields
-    return _seen(values, lifecycle, hidden)
-
-
-def _seen(
-    values: Mapping[str, Value], lifecycle: Lifecycle | None, hidden: Collection[str]
-) -> Mapping[str, Value]:
-    if not hidden:
-        return values
-    return {name: value for name, value in values.items() if not is_hidden(name, hidden, lifecycle)}
+    return unhidden(values, hidden, lifecycle)

@@ -13,7 +13,7 @@ from lifecycle.events import Value
 from lifecycle.model import Lifecycle
 from lifecycle.moves import OpenTransition, open_transitions
 from projections.timeline import stamp
-from projections.wording import REMEMBERED_MAX, is_hidden, mentions
+from projections.wording import REMEMBERED_MAX, mentions, unhidden
 
 NO_WORDS: Final[Mapping[str, Mapping[str, str | None]]] = {}
 HELD_UP: Final = "its condition does not hold"
@@ -73,11 +73,7 @@ def case_view(
     States that the lifecycle does not declare any more have no words and no way out.
     """
     declared = is_declared(case, lifecycle)
-    fields = case.fields
-    if hidden:
-        fields = {
-            name: value for name, value in fields.items() if not is_hidden(name, hidden, lifecycle)
-        }
+    fields = unhidden(case.fields, hidden, lifecycle)
     return CaseView(
         case.collection,
         case.id,
@@ -188,7 +184,7 @@ def due(case: Case, lifecycle: Lifecycle) -> Due | None:
     A limit counts from when its own leaf was entered, whatever other regions do meanwhile; that of
     a state with children from when the first of its active leaves was.
     """
-    if not lifecycle.limits or not is_declared(case, lifecycle):
+    if not _is_limited(case.states, lifecycle):
         return None
     running = (
         Due(since + limit, state, since)
@@ -196,6 +192,12 @@ def due(case: Case, lifecycle: Lifecycle) -> Due | None:
         for state, limit in _limits(lifecycle, leaf)
     )
     return min(running, key=_first_due, default=None)
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _is_limited(states: tuple[str, ...], lifecycle: Lifecycle) -> bool:
+    """Tell whether any limit runs where a case is."""
+    return _are_declared(states, lifecycle) and any(_limits(lifecycle, leaf) for leaf in states)
 
 
 @lru_cache(maxsize=REMEMBERED_MAX)
@@ -227,5 +229,10 @@ def overdue(case: Case, lifecycle: Lifecycle, now: datetime) -> Overdue | None:
 
 def is_declared(case: Case, lifecycle: Lifecycle) -> bool:
     """Tell whether the lifecycle still declares every state that the case is in, as a leaf."""
+    return _are_declared(case.states, lifecycle)
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _are_declared(states: tuple[str, ...], lifecycle: Lifecycle) -> bool:
     places = lifecycle.chart.places
-    return all(state in places and not places[state].state.states for state in case.states)
+    return all(state in places and not places[state].state.states for state in states)

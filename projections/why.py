@@ -56,6 +56,7 @@ from projections.wording import (
     tool_title,
 )
 
+_BELONGS: Final = re.compile("^(.+) belongs to (.+)$")
 FACTS_TOLD_MAX: Final = 4
 """Facts that the answer tells of; all stand in `because`."""
 DAY_SECONDS: Final = 86_400
@@ -334,17 +335,21 @@ def _whose_word(entry: Entry, case: Case, lifecycle: Lifecycle) -> Iterator[str]
     if event.override:
         yield f"“{event.by.name}” is staff, who may act in any tool's place, with a reason."
     elif isinstance(event, TransitionMade) and event.rule:
-        yield f"Its word counts here: {_rule(event, lifecycle)}."
+        yield f"{_who(event, lifecycle)} is believed here, because {_rule(event, lifecycle)}."
     elif isinstance(event, CaseOpened) and event.rule:
-        rule = event.rule.replace(case.collection, spaced(case.collection))
-        yield f"Its word counts here: {plain(rule, lifecycle)}."
+        rule = plain(event.rule.replace(case.collection, spaced(case.collection)), lifecycle)
+        yield f"{_who(event, lifecycle)} is believed here, because {rule}."
+
+
+def _who(event: CaseEvent, lifecycle: Lifecycle) -> str:
+    return tool_title(event.by.tool, lifecycle) if event.by.tool else event.by.name
 
 
 def _rule(event: TransitionMade, lifecycle: Lifecycle) -> str:
     """Put into words whose the transition, or the state it led to, was."""
     makers = event.rule.removeprefix(f"{event.transition!r} may be made by ")
     if makers == event.rule:
-        return plain(event.rule, lifecycle)
+        return _BELONGS.sub(r"\1 is for \2 to say", plain(event.rule, lifecycle))
     titles = any_of([tool_title(tool, lifecycle) for tool in makers.split(", ")])
     made = act(event.transition, event.left, (), lifecycle, noun(lifecycle))
     return f"it is for {titles} to {made.base}"

@@ -10,12 +10,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from lifecycle.events import ERASED, Asker, Value
 from lifecycle.model import Lifecycle
+
+T = TypeVar("T")
 
 FACTS_MAX: Final = 6
 """Facts that one sentence lists; of more it says how many."""
@@ -337,6 +339,18 @@ def is_hidden(name: str, hidden: Collection[str], lifecycle: Lifecycle | None) -
     if name in hidden:
         return True
     return UNDECLARED in hidden and (lifecycle is None or name not in lifecycle.fields)
+
+
+def unhidden(
+    values: Mapping[str, T], hidden: Collection[str], lifecycle: Lifecycle | None
+) -> Mapping[str, T]:
+    """Leave out the values of fields that are hidden."""
+    if not hidden:
+        return values
+    if UNDECLARED not in hidden:
+        return {name: value for name, value in values.items() if name not in hidden}
+    known = lifecycle.fields if lifecycle else {}
+    return {name: value for name, value in values.items() if name in known and name not in hidden}
 
 
 def mentions(text: str, names: Collection[str]) -> bool:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 from lifecycle.case import Case
+from lifecycle.declaration import Field
 from lifecycle.events import ERASED
 from lifecycle.model import Lifecycle
 
@@ -49,17 +50,20 @@ def words_of(case: Case, lifecycle: Lifecycle | None) -> frozenset[Found]:
     return frozenset(islice(_words_of(case, lifecycle), WORDS_MAX))
 
 
+@lru_cache(maxsize=64)
+def searched(lifecycle: Lifecycle | None) -> Mapping[str, Field]:
+    """The fields that words are taken from."""
+    fields = lifecycle.fields if lifecycle else {}
+    return {name: field for name, field in fields.items() if field.type in SEARCHED}
+
+
 def _words_of(case: Case, lifecycle: Lifecycle | None) -> Iterator[Found]:
     for text in (case.id, *(ref for refs in case.references.values() for ref in refs)):
         for word in words(text):
             yield "", word
-    if lifecycle is None:
-        return
     for name, value in case.fields.items():
-        field = lifecycle.fields.get(name)
-        if field is None or field.type not in SEARCHED:
-            continue
-        if field.personal and value == ERASED:
+        field = searched(lifecycle).get(name)
+        if field is None or (field.personal and value == ERASED):
             continue
         where = name if field.personal else ""
         for text in _texts(value):

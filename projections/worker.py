@@ -1,7 +1,8 @@
 """The outgoing side, wired: what follows the log, until it is told to stop.
 
 The read models are kept up to date by one thread, and notices are carried by another, with an event
-loop of its own. A third lets go of what was kept long enough.
+loop of its own; both wait for what a third sees at the end of the log. A fourth lets go of what was
+kept long enough.
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from projections.board import Board
 from projections.book import Book, open_book
 from projections.courier import Courier
 from projections.drift import Drift
-from projections.follower import POLL_SECONDS, Follower, ReadModel, adopted, follow, rebuild
+from projections.follower import Follower, ReadModel, adopted, follow, rebuild
+from projections.lookout import Lookout
 from projections.messages import Messages
 from projections.notices import Notices
 from projections.posting import Poster
@@ -29,8 +31,10 @@ from projections.retention import let_go
 from projections.routes import routes
 from projections.store import BeingRebuilt, Store, marks, open_store
 
-CARRY_SECONDS_MAX = 5.0
-"""How long the courier may take to end."""
+END_SECONDS_MAX = 5.0
+"""How long the courier, and whoever else is at work, may take to end."""
+RESTORED_SECONDS = 0.05
+"""Between two looks whether the log that was restored is the one that the lists are made of."""
 GARBAGE_THRESHOLD = 50_000
 """What is read of the log goes again by itself: it is looked through for circles seldom."""
 
@@ -56,32 +60,39 @@ def work(
     """
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
-    broken = Signal()
+    broken, lookout = Signal(), Lookout(journal.recorder, stop)
 
     def carrying_on() -> None:
         try:
-            carry(journal, database, environment, stop)
+            carry(journal, database, environment, lookout, stop)
         except Exception:
             log.exception("the courier has ended")
             broken.set()
             stop.set()
 
-    carrying = Thread(target=carrying_on, name="courier", daemon=True)
-    carrying.start()
-    letting_go = Thread(target=let_go, args=(journal, stop), name="retention", daemon=True)
-    letting_go.start()
+    beside = [
+        Thread(target=lookout.watch, name="lookout", daemon=True),
+        Thread(target=carrying_on, name="courier", daemon=True),
+        Thread(target=let_go, args=(journal, stop), name="retention", daemon=True),
+    ]
+    for thread in beside:
+        thread.start()
     try:
-        keep(journal, database, stop, caught_up)
+        keep(journal, database, lookout, stop, caught_up)
     finally:
         stop.set()
-        carrying.join(CARRY_SECONDS_MAX)
-        letting_go.join(CARRY_SECONDS_MAX)
+        for thread in beside:
+            thread.join(END_SECONDS_MAX)
     if broken.is_set():
         raise SystemExit(1)  # whoever runs us starts us again
 
 
 def keep(
-    journal: Journal, database: str, stop: Signal, caught_up: Callable[[], None] = lambda: None
+    journal: Journal,
+    database: str,
+    lookout: Lookout,
+    stop: Signal,
+    caught_up: Callable[[], None] = lambda: None,
 ) -> None:
     """Keep the read models of this database up to date until told to stop."""
     lifecycles = journal.lifecycles
@@ -99,19 +110,25 @@ def keep(
 
     while store.position() > journal.recorder.last_position() and not stop.is_set():
         remake("the read models know more than the log: it was restored; rebuilding")
-        stop.wait(POLL_SECONDS)
+        stop.wait(RESTORED_SECONDS)
     follower = Follower(
         journal.recorder, journal.mapper, store, models(lifecycles), marks(lifecycles)
     )
     log.info("following", position=follower.position)
     try:
-        follow(follower, stop, otherwise, caught_up=caught_up)
+        follow(follower, lookout, stop, otherwise, caught_up=caught_up)
     finally:
         store.close()
         log.info("stopped", position=follower.position)
 
 
-def carry(journal: Journal, database: str, environment: Mapping[str, str], stop: Signal) -> None:
+def carry(
+    journal: Journal,
+    database: str,
+    environment: Mapping[str, str],
+    lookout: Lookout,
+    stop: Signal,
+) -> None:
     """Carry notices to the tools, and to stewards what concerns them, until told to stop."""
     book = _book(journal, database, stop)
     if book is None:
@@ -134,7 +151,7 @@ def carry(journal: Journal, database: str, environment: Mapping[str, str], stop:
             teller=teller,
             poster=poster,
         )
-        asyncio.run(courier.run(stop))
+        asyncio.run(courier.run(lookout, stop))
 
 
 def _book(journal: Journal, database: str, stop: Signal) -> Book | None:

@@ -15,7 +15,12 @@ from subprocess import TimeoutExpired
 
 from api.cli import main
 
-READ_BEFORE = ("api.serving", "api.importing", "api.verifying", "projections.worker", __name__)
+READ_BEFORE = (
+    *("api.serving", "api.attending", "api.importing", "api.verifying", "projections.worker"),
+    *("email_validator", "phonenumbers", "psycopg", "litestar.plugins.pydantic"),
+    *("lifecycle.postgres", "projections.postgres_store", "projections.postgres_shelf"),
+    __name__,
+)
 """The modules that every fork has, with all that they import."""
 
 _forks = get_context("forkserver")

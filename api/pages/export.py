@@ -10,7 +10,6 @@ from io import BytesIO, StringIO
 from typing import Final
 
 from msgspec import Struct
-from xlsxwriter import Workbook
 
 from api.pages.columns import Column, Row
 from projections.timeline import stamp
@@ -81,6 +80,8 @@ def as_xlsx(name: str, head: Sequence[str], rows: Iterable[Sequence[str | Decima
     """A workbook of one sheet, in which every text is a text."""
     file = BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    from xlsxwriter import Workbook  # few ask for one, and it is large
+
     with Workbook(file, options) as book:
         sheet = book.add_worksheet(name[:31])
         bold, text = book.add_format({"bold": True}), book.add_format({"quote_prefix": True})

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-BOOK_VERSION: Final = 1
+BOOK_VERSION: Final = 2
 """Raised with every change of a table of the book; one of another version is made anew."""
 
 # The book stands apart from the read models, and no rebuild touches it: `{views}` is its own file
@@ -21,6 +21,7 @@ TABLES: Final = (
     # of its case and tool. It may be taken from `ready_at` on, which is null while another of its
     # line is before it, or it was given up; who takes it is its `holder`, and moves `ready_at` to
     # when the hold ends. `state` is waiting, given-up, or superseded (while it was under way).
+    # `sent_at` is when the first attempt began; null where nothing was sent.
     """
     CREATE TABLE {views}.waiting (
         id {text} PRIMARY KEY,
@@ -34,7 +35,8 @@ TABLES: Final = (
         recovered {number} NOT NULL,
         ready_at {number},
         holder {text} NOT NULL,
-        why {text} NOT NULL
+        why {text} NOT NULL,
+        sent_at {number}
     ) {clustered}
     """,
     # What is to be asked of a tool later.
@@ -116,7 +118,7 @@ UPDATE_BOOK: Final = "UPDATE {views}.book SET position = :position"
 
 _OF_WAITING: Final = """
 SELECT w.id, w.due, w.turn, w.tool, w.collection, w.line, w.state, w.attempts, w.recovered,
-    w.ready_at, w.holder, w.why FROM {views}.waiting AS w
+    w.ready_at, w.holder, w.why, w.sent_at FROM {views}.waiting AS w
 """
 
 # Some notices.
@@ -130,15 +132,17 @@ WHERE w.id IN (SELECT value ->> 0 FROM {views}.json_each(:ids))
 # Write notices as they are now.
 UPSERT_WAITING: Final = """
 INSERT INTO {views}.waiting (
-    id, due, turn, tool, collection, line, state, attempts, recovered, ready_at, holder, why
+    id, due, turn, tool, collection, line, state, attempts, recovered, ready_at, holder, why,
+    sent_at
 )
 SELECT value ->> 0, CAST(value ->> 1 AS bigint), CAST(value ->> 2 AS bigint), value ->> 3,
     value ->> 4, value ->> 5, value ->> 6, CAST(value ->> 7 AS bigint),
-    CAST(value ->> 8 AS bigint), CAST(value ->> 9 AS bigint), value ->> 10, value ->> 11
+    CAST(value ->> 8 AS bigint), CAST(value ->> 9 AS bigint), value ->> 10, value ->> 11,
+    CAST(value ->> 12 AS bigint)
 FROM {views}.json_each(:rows) WHERE true
 ON CONFLICT (id) DO UPDATE SET turn = excluded.turn, state = excluded.state,
     attempts = excluded.attempts, recovered = excluded.recovered, ready_at = excluded.ready_at,
-    holder = excluded.holder, why = excluded.why
+    holder = excluded.holder, why = excluded.why, sent_at = excluded.sent_at
 """
 
 # Be done with notices.
@@ -182,6 +186,21 @@ WHERE tool = :tool AND collection = :collection AND ready_at IS NOT NULL
 ORDER BY ready_at LIMIT 1
 """
 
+# When the next notice of each of these tools and collections may be taken, and when one may be
+# tried before its time; only where any waits to be taken.
+SELECT_DUE_AT: Final = """
+SELECT tool, ready_at, open_until FROM (
+    SELECT l.value ->> 0 AS tool, (
+        SELECT w.ready_at FROM {views}.waiting AS w
+        WHERE w.tool = l.value ->> 0 AND w.collection = l.value ->> 1 AND w.ready_at IS NOT NULL
+        ORDER BY w.ready_at LIMIT 1
+    ) AS ready_at, (
+        SELECT f.open_until FROM {views}.flows AS f WHERE f.tool = l.value ->> 0 AND f.opened > 0
+    ) AS open_until
+    FROM {views}.json_each(:lines) AS l
+) AS looked WHERE ready_at IS NOT NULL
+"""
+
 # The notices of a tool and a collection that may be taken, the longest ready first.
 SELECT_READY: Final = (
     _OF_WAITING
@@ -201,9 +220,10 @@ ORDER BY w.ready_at LIMIT :most {locked}
 """
 )
 
-# Take notices.
+# Take notices, which are sent now, or were already: of who is killed meanwhile nobody knows more.
 UPDATE_TAKEN: Final = """
-UPDATE {views}.waiting SET holder = :holder, ready_at = :until
+UPDATE {views}.waiting SET holder = :holder, ready_at = :until,
+    sent_at = coalesce(sent_at, :now)
 WHERE id IN (SELECT value ->> 0 FROM {views}.json_each(:ids))
 """
 
@@ -215,7 +235,8 @@ UPDATE {views}.waiting SET ready_at = :until WHERE holder = :holder
 
 # Try a notice again later; one that was superseded meanwhile is done with by `DELETE_RELEASED`.
 UPDATE_LATER: Final = """
-UPDATE {views}.waiting SET attempts = :attempts, ready_at = :ready_at, why = :why, holder = ''
+UPDATE {views}.waiting SET attempts = :attempts, ready_at = :ready_at, why = :why, holder = '',
+    sent_at = :sent_at
 WHERE id = :id AND holder = :holder AND state = 'waiting'
 """
 DELETE_RELEASED: Final = """

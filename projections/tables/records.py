@@ -35,15 +35,32 @@ OF_TOOL: Final = "r.tool = :tool"
 OF_CASE: Final = "r.collection = :collection AND r.case_id = :case_id"
 ANY: Final = "r.position > 0"
 
+# Where a page of a list begins, and its order: behind everything else that is asked.
+NEWEST_FIRST: Final = """
+    AND r.position < :place
+ORDER BY r.position DESC LIMIT :most
+"""
+OLDEST_FIRST: Final = """
+    AND r.position > :place
+ORDER BY r.position LIMIT :most
+"""
+
 # What every list of records may ask, behind what it asks of its own; each empty where it is not
 # asked. The newest first.
-ASKED: Final = """
-    AND r.position < :before
+ASKED: Final = (
+    """
     AND (:tool = '' OR r.tool = :tool)
     AND (:why = '' OR r.why = :why)
     AND (:collection = '' OR r.collection = :collection)
     AND (:case_id = '' OR r.case_id = :case_id)
     AND (:since = '' OR r.recorded_at >= :since)
     AND (:until = '' OR r.recorded_at < :until)
-ORDER BY r.position DESC LIMIT :most
 """
+    + NEWEST_FIRST
+)
+
+
+def oldest_first(statement: str) -> str:
+    """Turn the statement of a page round."""
+    assert statement.endswith(NEWEST_FIRST), statement
+    return statement.removesuffix(NEWEST_FIRST) + OLDEST_FIRST

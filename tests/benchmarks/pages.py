@@ -31,7 +31,14 @@ PAGES = (
     "/jobs?says=crm:closedwon",
     "/jobs?changed=month",
     "/jobs/J-77",
+    "/jobs/J-77/act/correct?state=cancelled",
+    "/drift",
+    "/messages?outcome=",
+    "/notices?state=waiting",
+    "/lifecycles/field_service",
+    "/health/live",
 )
+"""The last is what any answer costs."""
 
 
 def prepared(database: str, cases: int) -> None:

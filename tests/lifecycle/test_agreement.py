@@ -105,8 +105,10 @@ class Tool:
         self.word: str | None = None
         self.insists: str | None = None
         """What somebody there sets again whenever we set something else."""
-        self.seen: set[str] = set()
-        self.told: list[tuple[str, datetime]] = []
+        self.told: dict[str, tuple[str, datetime]] = {}
+        """Notice → its word, and when it came first."""
+        self.answered: set[str] = set()
+        """The notices whose answer reached us: of others nobody knows that they came."""
         self.recorded: list[tuple[str, datetime]] = []
         """What it was told, as far as we know of it, since it last said something else."""
         self.latest = datetime.min.replace(tzinfo=UTC)
@@ -195,7 +197,7 @@ class Firm:
 
     def back(self, tool: str) -> None:
         """Somebody sets what a tool was told before it was told what it holds."""
-        if told := self.tools[tool].told[-2:-1]:
+        if told := [*self.tools[tool].told.values()][-2:-1]:
             self.user(tool, told[0][0])
 
     def repeat(self, tool: str) -> None:
@@ -250,8 +252,9 @@ class Firm:
         repeated = [at for word, at in fake.recorded if word == sent.word and at >= since]
         if outcome == "echo":  # no true change: it is what was told last before, or since
             assert repeated, f"{fake.name} was not told {sent} since it last spoke"
-            before = [one for one, when in fake.told if when <= sent.at][-1:]
-            assert sent.word in {*before, *(one for one, when in fake.told if when > sent.at)}
+            told = [one for notice, one in fake.told.items() if notice in fake.answered]
+            before = [word for word, at in told if at <= sent.at][-1:]
+            assert sent.word in {*before, *(word for word, at in told if at > sent.at)}
         elif sent.by == "notice" and repeated:
             assert outcome == "agrees", f"{fake.name} repeats {sent}, which is {outcome}"
         if outcome == "applied":
@@ -287,10 +290,9 @@ class Firm:
             return
         notice, due = next(iter(mirror.due.items()))
         fake = self.tools[tool]
-        if notice not in fake.seen:  # the same id again changes nothing there
-            fake.seen.add(notice)
+        if notice not in fake.told:  # the same id again changes nothing there
             fake.change(self.event(tool, due.word, "notice"))
-            fake.told.append((due.word, self.story.now))
+            fake.told[notice] = (due.word, self.story.now)
             if fake.insists is not None:
                 fake.change(self.event(tool, fake.insists))
         if lost_answer:  # sent again, it changes nothing there, whatever was set meanwhile
@@ -312,6 +314,7 @@ class Firm:
             status_field=due.status_field,
             word=due.word,
             attempts=1,
+            sent_at=self.tools[tool].told[notice][1],
         )
         causing = Causing(story.streams)
         stream = f"mirror:jobs/C-1/{tool}"
@@ -319,6 +322,7 @@ class Firm:
         for event in after_telling(delivered, mirror, story.now):
             causing.add(stream, event)
         story.keep(causing.entries, causing.known)
+        self.tools[tool].answered.add(notice)
         self.tools[tool].recorded.append((due.word, story.now))
 
     # --- what comes of it

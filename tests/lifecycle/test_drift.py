@@ -98,10 +98,17 @@ def deliver(story: Given, tool: str, *, only: str = "") -> list[Event]:
     for notice, due in mirror(story, tool).due.items():
         if only and due.status_field != only:
             continue
-        about = {"id": notice, "case": f"{story.collection}/C-1", "tool": tool}
-        told = {"type": due.type, "status_field": due.status_field, "word": due.word}
         taken = NoticeDelivered(
-            recorded_at=story.now, by=Asker(), attempts=1, status=200, **about, **told
+            recorded_at=story.now,
+            by=Asker(),
+            id=notice,
+            case=f"{story.collection}/C-1",
+            tool=tool,
+            type=due.type,
+            status_field=due.status_field,
+            word=due.word,
+            attempts=1,
+            status=200,
         )
         record(causing, stream, taken)
     story.keep(causing.entries, causing.known)

@@ -94,6 +94,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "occurred_at": st.none() | times,
     "at": times,
     "fires_at": times,
+    "sent_at": st.none() | times,
     "until": st.none() | times,
     "refs": st.dictionaries(texts, leaves, max_size=2),
     "by": st.builds(Asker, tool=texts, staff=st.none() | texts, key=texts, read_only=st.booleans()),

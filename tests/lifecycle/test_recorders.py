@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 from eventsourcing.application import Application
@@ -50,12 +51,8 @@ def moved(stream: str, version: int, state: bytes = b"{}") -> StoredEvent:
 
 def places(events: Sequence[StoredEvent]) -> list[tuple[int, str, int]]:
     """Say of each where it stands."""
-    assert all(isinstance(event, Notification) for event in events)
-    return [
-        (event.id, str(event.originator_id), event.originator_version)
-        for event in events
-        if isinstance(event, Notification)
-    ]
+    placed = cast("Sequence[Notification]", events)
+    return [(event.id, str(event.originator_id), event.originator_version) for event in placed]
 
 
 class TestAppending:

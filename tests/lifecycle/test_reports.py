@@ -317,7 +317,8 @@ class TestOrder:
         report = Report(tool="crm", status_field="job_status", word="To schedule")
 
         def heard(minutes: int) -> str:
-            told = Mirror(told={"job_status": (Told("To schedule", now - minutes * MINUTE),)})
+            at = now - minutes * MINUTE
+            told = Mirror(told={"job_status": (Told("To schedule", at, sent_at=at),)})
             return understand(report, case, told, shipped()["field_service"], hearing).name
 
         assert (heard(9), heard(11)) == ("echo", "drift")

@@ -91,7 +91,7 @@ def words(journal: Journal, case: str) -> list[tuple[str, str, str | None]]:
 def take(journal: Journal, case: str) -> None:
     """Have the shop take all that it is due."""
     for one in due(journal, case):
-        journal.record_now(Record(theirs(case), delivered(one, 1, 200)))
+        journal.record_now(Record(theirs(case), delivered(one, 1, 200, one.recorded_at)))
 
 
 def theirs(case: str) -> str:
@@ -117,7 +117,9 @@ def test_nobody_is_told_unasked(database: str) -> None:
         journal.record_now(
             Record(theirs("P-2"), lambda _, now: replace(say_again, recorded_at=now))
         )
-        journal.record_now(Record(theirs("P-2"), delivered(say_again, 1, 200)))
+        journal.record_now(
+            Record(theirs("P-2"), delivered(say_again, 1, 200, say_again.recorded_at))
+        )
     with process(database, SECOND, tell=True) as journal:
         assert not due(journal, "P-2")
 

@@ -1,9 +1,11 @@
 """Somebody sees to it that a tool is told: a notice again, one carried by hand, what it lacks."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from lifecycle.asks import Taken
 from lifecycle.events import (
     Answered,
     Asker,
@@ -23,16 +25,19 @@ from lifecycle.streams import flow_stream, mirror_stream
 from lifecycle.telling import (
     NOBODY,
     Decision,
+    delivered,
     failing,
     given_up,
     lacks,
     started,
     stopped,
     superseded,
+    ticked_off,
     working,
 )
 from tests.lifecycle.given import (
     CONFIRMED,
+    HOUR,
     STAFF,
     Given,
     Then,
@@ -153,6 +158,67 @@ def test_what_a_tool_says_otherwise_is_not_missing(
     heard.done()
     assert mirror(story, tool).words[field].outcome == outcome
     assert field not in lacking(story, tool)
+
+
+# --- what comes back ----------------------------------------------------------------------------
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+def carried(story: Given, sent_at: datetime | None) -> None:
+    """Have the books take what they are due; a person carried it where nobody sent it."""
+    name = only_due(story)
+    how = ticked_off(name, "jobs/C-1", BOOKS, Asker(staff=STAFF))
+    if sent_at is not None:
+        how = delivered(due_event(story, name), 2, 204, sent_at)
+    decided(story, mirror_stream("jobs", "C-1", BOOKS), how)
+
+
+def comes_back(sent: timedelta | None, seen: timedelta) -> str:
+    """Say that the books saw the older of two words; answers what that is taken for.
+
+    The older was taken at once. The newer was first sent so long after that, and the answer to it
+    came after three minutes.
+    """
+    story = given(opened)
+    begun = story.now
+    carried(story, begun)
+    for did in CONFIRMED[1:]:
+        story.now -= HOUR  # which goes by with every ask
+        story.when(did.what, by=did.by).done()
+    story.now = begun + 3 * MINUTE
+    carried(story, None if sent is None else begun + sent)
+    story.now += MINUTE - HOUR
+    report = Report(
+        tool=BOOKS, status_field="stage", word="Estimate sent", occurred_at=begun + seen
+    )
+    heard = story.when(Hear(report=report, arrival="1", new_id="N-1"), by=BOOKS)
+    assert isinstance(heard.outcome, Taken)
+    return heard.outcome.name
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [(MINUTE - SECOND, "echo"), (MINUTE, "drift"), (MINUTE + SECOND, "drift")],
+)
+def test_a_word_is_no_echo_once_a_newer_one_was_sent(seen: timedelta, outcome: str) -> None:
+    """The tool may have taken the newer at once, and have changed back before we knew."""
+    assert comes_back(sent=MINUTE, seen=seen) == outcome
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome"), [(3 * MINUTE - SECOND, "echo"), (3 * MINUTE, "drift")]
+)
+def test_a_word_that_a_person_carried_counts_from_when_they_said_so(
+    seen: timedelta, outcome: str
+) -> None:
+    """Nobody noted when they did it; nor did older programs of what they had sent."""
+    assert comes_back(sent=None, seen=seen) == outcome
+
+
+def test_a_word_counts_as_sent_after_the_one_before_was_taken() -> None:
+    """Whatever the clocks of two couriers say: what the tool saw at that moment is the older."""
+    assert comes_back(sent=-MINUTE, seen=-SECOND) == "echo"
 
 
 # --- who may, and what follows ------------------------------------------------------------------

@@ -29,6 +29,7 @@ from lifecycle.telling import Decision
 from projections.alerts import Teller
 from projections.book import TOPICS, Book, open_book
 from projections.courier import Courier
+from projections.lookout import Lookout
 from projections.patience import millis
 from projections.posting import Poster
 from projections.routes import routes
@@ -74,6 +75,7 @@ class Carrying:
         self.routes = routes(self.journal.lifecycles, self.environment)
         self.book: Book = open_book(database)
         self._stop = threading.Event()
+        self._lookout = Lookout(self.journal.recorder, self._stop)
         self._threads: list[threading.Thread] = []
         self._books: list[Book] = []
 
@@ -108,6 +110,8 @@ class Carrying:
         teller: Callable[[Poster], Teller] | None = None,
     ) -> "Carrying":
         """Let couriers carry from now on, each with the book opened by itself."""
+        if not self._threads:
+            self._runs(self._lookout.watch)
         for _ in range(number):
             book = open_book(self.database)
             self._books.append(book)
@@ -119,12 +123,15 @@ class Carrying:
                     environment=self.environment,
                     teller=teller(theirs) if teller else None, chance=Random(1),  # noqa: S311 - jitter needs no secret chance
                 )  # fmt: skip
-                asyncio.run(courier.run(self._stop))
+                asyncio.run(courier.run(self._lookout, self._stop))
 
-            thread = threading.Thread(target=carry)
-            thread.start()
-            self._threads.append(thread)
+            self._runs(carry)
         return self
+
+    def _runs(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        self._threads.append(thread)
 
     def rest(self) -> None:
         """Let the couriers end."""

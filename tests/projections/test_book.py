@@ -27,7 +27,7 @@ from lifecycle.events import (
 from projections.alerts import SECONDS_MAX
 from projections.book import HOLD, PLANS_MAX, Book, Followed, Taken, open_book
 from projections.patience import failed, millis
-from projections.store import SqliteSession
+from projections.sqlite_store import SqliteSession
 from projections.tables import book as tables
 from tests.databases import NewDatabase
 
@@ -166,6 +166,39 @@ def test_what_was_given_up_holds_up_nobody_and_goes_to_the_end_when_recovered(
     (row,) = told.takes().rows
     assert (row.id, row.attempts, row.recovered) == ("a1", 0, 1)
     assert told.tally() == {"due": 3, "delivered": 2, "waiting": 1}
+
+
+def test_the_book_knows_when_a_notice_was_first_sent(told: Told) -> None:
+    """Whoever sends it again: who sent it first may have been killed, or its answer lost."""
+    told.follows(*due("a1"))
+    assert told.takes("one").rows[0].sent_at is None
+    (row,) = told.takes("two", NOW + HOLD).rows
+    assert row.sent_at == NOW
+    told.waits("a1", 60)
+    (row,) = told.takes("two", NOW + 60_000).rows
+    assert row.sent_at == NOW
+
+
+def test_an_attempt_in_which_nothing_was_sent_does_not_count(told: Told) -> None:
+    """Who lets go of it says so."""
+    told.follows(*due("a1"))
+    (row,) = told.takes().rows
+    told.book.later(row, "a", attempts=1, ready_at=NOW, why="it has no such value", now=NOW)
+    assert told.book.notices(["a1"])[0].sent_at is None
+    assert told.takes(now=NOW + 1).rows[0].sent_at is None
+    assert told.book.notices(["a1"])[0].sent_at == NOW + 1
+
+
+def test_what_was_recovered_is_sent_anew(told: Told) -> None:
+    """As with its attempts; what is only hastened goes on as it was."""
+    told.follows(*due("a1"))
+    assert told.taken() == ["a1"]
+    told.waits("a1", 60)
+    told.follows(of(NoticeRecovered, "a1"))
+    assert told.book.notices(["a1"])[0].sent_at == NOW
+    told.follows(of(NoticeGivenUp, "a1", attempts=10, why="answered 422"))
+    told.follows(of(NoticeRecovered, "a1"))
+    assert told.book.notices(["a1"])[0].sent_at is None
 
 
 def test_what_was_followed_is_not_followed_twice(told: Told) -> None:
@@ -321,7 +354,7 @@ def test_a_book_of_another_version_is_made_anew(tmp_path: Path) -> None:
     [
         (tables.UPDATE_FIRST, {"lines": '[["crm", "jobs/J-7"]]', "now": NOW}),
         (tables.UPDATE_HASTENED, {"lines": '[["crm", "jobs/J-7"]]', "now": NOW}),
-        (tables.UPDATE_TAKEN, {"ids": '[["n7"]]', "holder": "a", "until": NOW}),
+        (tables.UPDATE_TAKEN, {"ids": '[["n7"]]', "holder": "a", "until": NOW, "now": NOW}),
         (tables.UPDATE_HELD, {"ids": '[["n7"]]', "holder": "a", "until": NOW}),
         (tables.DELETE_WAITING, {"ids": '[["n7"]]'}),
         (tables.SELECT_WAITING, {"ids": '[["n7"]]'}),

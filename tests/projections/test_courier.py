@@ -25,6 +25,7 @@ from lifecycle.streams import flow_stream
 from lifecycle.telling import failing, recovered, started, ticked_off
 from projections import courier
 from projections.courier import BROKEN_MS, Courier, End
+from projections.lookout import Lookout
 from projections.patience import millis
 from projections.posting import Poster
 from tests.databases import NewDatabase
@@ -172,6 +173,28 @@ def test_a_product_that_says_no_in_a_200_has_taken_nothing(
     assert len(tool.posts) == 2
 
 
+def test_what_could_not_be_written_was_not_sent(new_sqlite: NewDatabase, tool: FakeTool) -> None:
+    """Where a notice lacks something, the tool cannot have had it before that is mended."""
+    write = Write(url="{env:BOOKS}/{env:BRANCH}")
+    lifecycle = Lifecycle(
+        replace(shipped()["field_service"].declaration, flows=(Flow("accounting", "out", "api"),)),
+        connectors={"quickbooks": Connector("quickbooks", "QuickBooks", write=write)},
+    )
+    at = {"BOOKS": f"http://127.0.0.1:{tool.port}", "BRANCH": "1"}
+    with carrying(new_sqlite(), {}, lifecycle, at) as books:
+        del books.environment["BRANCH"]
+        books.job("J-1").carried()
+        (due,) = books.due("accounting")
+        books.until_tried(due, 1)
+        mended = books.clock()
+        books.environment |= at
+        books.later(seconds=10)
+        (delivered,) = books.until_delivered("accounting", 1)
+    assert (delivered.attempts, len(tool.posts)) == (2, 1)
+    assert delivered.sent_at is not None
+    assert delivered.sent_at >= mended
+
+
 def test_a_long_answer_of_a_product_is_read_to_its_end(
     new_sqlite: NewDatabase, tool: FakeTool
 ) -> None:
@@ -216,17 +239,24 @@ def test_a_record_that_is_gone_from_a_product_stops_no_flow(
 def test_what_was_not_taken_is_sent_again_under_the_same_id(
     books: Carrying, tool: FakeTool
 ) -> None:
-    """After five seconds, and then after five minutes; the same bytes each time."""
+    """After five seconds, and then after five minutes; the same bytes each time.
+
+    The log says when it was sent first: nobody knows what the tool did with it then.
+    """
     tool.answers(Reply(500), Reply(500), Reply(200))
-    books.job().carried()
+    begun = books.job().clock()
+    books.carried()
     (due,) = books.due("accounting")
     books.until_tried(due, 1)
+    tried = books.clock()
     assert books.book.notices([due.id])[0].why == "answered 500"
     books.later(seconds=6)
     books.until_tried(due, 2)
     books.later(minutes=6)
     (delivered,) = books.until_delivered("accounting", 1)
     assert delivered.attempts == 3
+    assert delivered.sent_at is not None
+    assert begun <= delivered.sent_at <= tried
     assert {(post.id, post.body) for post in tool.posts} == {(due.id, tool.posts[0].body)}
 
 
@@ -649,7 +679,7 @@ def test_a_courier_that_ends_records_all_that_has_ended(books: Carrying) -> None
         one._ends.append(End(Record(flow_stream(name), failing(name, "no connection", ""))))
     stop = Signal()
     stop.set()
-    asyncio.run(one.run(stop))
+    asyncio.run(one.run(Lookout(books.journal.recorder, stop), stop))
     assert len(books.events(FlowFailing)) == number
 
 

@@ -16,11 +16,12 @@ from lifecycle.case import Case
 from lifecycle.changes import Correct, Erase, Move, SetFields, TakeReference
 from lifecycle.model import Lifecycle
 from projections.board import Board
-from projections.follower import POLL_SECONDS, MadeOtherwise, adopted, follow, lag
+from projections.follower import MadeOtherwise, adopted, follow, lag
+from projections.lookout import Lookout
 from projections.store import BeingRebuilt, open_store
 from projections.tables import follower as tables
 from projections.views import CaseView, case_view
-from projections.worker import keep, rebuilt
+from projections.worker import RESTORED_SECONDS, keep, rebuilt
 from tests.databases import NewDatabase, Postgres
 from tests.projections.following import Following, following, job
 from tests.projections.stories import MORNING, Story, lifecycles, sample, whole_job
@@ -83,10 +84,12 @@ class TestFollowing:
         """Whoever does not get hold of the position writes nothing, and catches up."""
         stories = [job(f"J-{number}") for number in range(200)]
         stop = threading.Event()
-        followers = [log.follower() for _ in range(3)]
+        lookout = Lookout(log.journal.recorder, stop)
         threads = [
-            threading.Thread(target=follow, args=(one, stop, lambda: None)) for one in followers
+            threading.Thread(target=follow, args=(log.follower(), lookout, stop, lambda: None))
+            for _ in range(3)
         ]
+        threads.append(threading.Thread(target=lookout.watch))
         for thread in threads:
             thread.start()
         for story in stories:
@@ -118,7 +121,8 @@ class TestFollowing:
             reached.append(sqlite_log.store.position())
             stop.set()
 
-        follow(follower, stop, lambda: None, caught_up=caught_up)
+        lookout = Lookout(sqlite_log.journal.recorder, stop)
+        follow(follower, lookout, stop, lambda: None, caught_up=caught_up)
         assert reached == [sqlite_log.journal.recorder.last_position()]
 
     def test_it_goes_on_at_once_only_where_there_is_more(
@@ -310,10 +314,11 @@ class TestRebuilding:
         steps = rebuilt(log.journal, log.store)
         next(steps)
         stop = threading.Event()
-        worker = threading.Thread(target=keep, args=(log.journal, log.database, stop))
+        lookout = Lookout(log.journal.recorder, stop)
+        worker = threading.Thread(target=keep, args=(log.journal, log.database, lookout, stop))
         worker.start()
         try:
-            worker.join(10 * POLL_SECONDS)
+            worker.join(10 * RESTORED_SECONDS)
             assert worker.is_alive()
             list(steps)
             log.written(job("J-2"))

@@ -118,7 +118,7 @@ def test_notices_are_asked_for_by_when_they_ended(log: Following) -> None:
 
 
 def test_lists_are_paged_by_position(log: Following) -> None:
-    """Page by page the whole list comes, newest first, whatever leads to it."""
+    """Page by page the whole list comes, newest first or oldest, whatever leads to it."""
     lived(log)
     asked: list[tuple[type[Records[Any]], Wanted]] = [
         (Messages, Wanted()),
@@ -141,6 +141,12 @@ def test_lists_are_paged_by_position(log: Following) -> None:
                 before = found[-1].position
             assert seen == whole
             assert whole
+            assert whole[::-1] == [one.id for one in model.oldest(session, wanted, 500)]
+            first, *others = whole[::-1]
+            (oldest,) = model.oldest(session, wanted, 1)
+            assert oldest.id == first
+            rest = model.oldest(session, wanted, 500, after=oldest.position)
+            assert [one.id for one in rest] == others
 
 
 def test_verify_finds_all_of_it_conserved(log: Following) -> None:

@@ -47,7 +47,8 @@ def test_the_answer_reads_like_a_colleague_who_knows() -> None:
         "The job J-1 has been Deposit confirmed since 4 May 2026, 17:03 UTC."
         " QuickBooks Online confirmed the deposit automatically, because the deposit paid"
         " (500.00 USD) covers the deposit due (500.00 USD)."
-        " Its word counts here: Deposit confirmed belongs to QuickBooks Online."
+        " QuickBooks Online is believed here, because Deposit confirmed is for QuickBooks Online"
+        " to say."
         " It rests on this: QuickBooks Online set the deposit paid to 500.00 USD"
         " (4 May 2026, 17:03 UTC);"
         " QuickBooks Online set the deposit due to 500.00 USD (4 May 2026, 15:03 UTC)."
@@ -129,7 +130,9 @@ def test_a_declared_maker_is_the_reason_why_it_might() -> None:
 
     answer = why(story.case, story.entries, story.lifecycle, now=story.now).answer
 
-    assert "Its word counts here: it is for HubSpot or Jobber to cancel the job." in answer
+    assert (
+        "HubSpot is believed here, because it is for HubSpot or Jobber to cancel the job." in answer
+    )
     assert answer.endswith("Nothing more is to come: it has ended.")
 
 
