@@ -1,11 +1,13 @@
-"""What staff do to a case, in three steps: say what and why, see what would change, do it.
+"""What staff do to a case: what would change stands first, then why and the act, on one page.
 
-The second step decides and records nothing; the third is made conditional on the version that was
-looked at, so that a case that moved meanwhile is looked at again. No step needs a script.
+Looking decides and records nothing. What is done is what was looked at: filled in otherwise, or on
+a case that moved meanwhile, it is shown once more. A script shows it anew as the form is filled in
+(`step=part`); without one, a button does.
 """
 
 import asyncio
 import re
+from functools import partial
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -14,52 +16,48 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from api.asking import REASON_MAX, lifecycle_of
-from api.cases import REF_PATTERN, as_it_was
+from api.cases import as_it_was
 from api.door import Answer, Keeper, Visit
-from api.pages.blanks import blank, needed_by
+from api.pages.blanks import Blank, blank, lacking
 from api.pages.case import address_of, case_named
-from api.pages.filling import values
+from api.pages.changing import change
 from api.pages.plan import Plan, plan
 from api.pages.render import page, page_at
 from api.pages.session import Form, Session, acting, saying, see_other, signed_in
 from api.pages.ways import routes_of
-from api.problems import NotFound, status_of
+from api.problems import status_of
 from lifecycle.asks import Answer as Settled
 from lifecycle.asks import Ask, Request, streams_of
 from lifecycle.case import Case
-from lifecycle.changes import (
-    Change,
-    Correct,
-    Erase,
-    Move,
-    ReleaseReference,
-    SetFields,
-    TakeReference,
-)
+from lifecycle.changes import Change, Erase
 from lifecycle.memory import Memory
 from lifecycle.model import Lifecycle
 from lifecycle.refusals import (
     InvalidFields,
     NotNow,
     NotYours,
-    ReasonRequired,
     Refusal,
     VersionMoved,
 )
-from projections.sentences import sentence
+from projections.sentences import sentence, why_not
 from projections.wording import plain, state_titles
 
 KEY_BYTES: Final = 16
 VERSION_DIGITS_MAX: Final = 9
 LINKED: Final = ("transition", "tool", "kind", "ref", "state")
 """What a link to a form may say beforehand."""
+UNSAID: Final = "(your reason)"
+"""Stands in the plan where the reason will."""
 MOVED: Final = "The case has moved on since you looked. This is how it would be now."
+CHANGED: Final = "You changed something after you looked. This is what it would do now."
 NOT_NOW: Final = (
     "It could not be recorded just now: {}. You may press again: it will not happen twice."
 )
+UNSURE: Final = "Nothing was erased: to confirm, type {} exactly as it stands."
+UNEXPLAINED: Final = "Say why: the reason stays in the history, for those who ask later."
+SAID_PLAINLY: Final = frozenset({"transition-not-open", "fields-missing", "condition-not-met"})
+"""Refusals for which there are sentences of their own."""
 _KEY: Final = re.compile("[A-Za-z0-9_-]{1,80}")
-_STEPPING: Final = frozenset({"csrf", "step", "key", "version", "sure"})
-"""What a form says of the steps themselves."""
 
 
 class Turn(Struct, frozen=True):
@@ -87,87 +85,82 @@ class Turn(Struct, frozen=True):
         return replace(self, case=case)
 
 
-# --- the three steps ----------------------------------------------------------------------------
+class Seen(Struct, frozen=True):
+    """What is seen beforehand: what would change, else why nothing can be done, or not yet."""
+
+    plan: Plan | None = None
+    refusal: Refusal | None = None
+    lacks: str = ""
+    """What is to be filled in first."""
+    mark: str = ""
+    """Differs where something else is asked for."""
+
+
+class Reply(Struct, frozen=True):
+    """What the page says back to somebody who pressed a button in vain."""
+
+    status: int = 0
+    """0: as what is seen has it."""
+    warning: str = ""
+    wrong_reason: str = ""
+    refusal: Refusal | None = None
+    key: str = ""
+    """Of what may have been recorded, or was not tried: the next press is the same act."""
+
+
+NO_REPLY: Final = Reply()
+
+
+# --- looking, and doing -------------------------------------------------------------------------
 
 
 async def show(keeper: Keeper, visit: Visit) -> Answer:
-    """The empty form."""
+    """What the act would change, as far as the link that led here says what is wanted."""
     session = await signed_in(keeper, visit)
     if not session.may_act:
         raise NotYours(f"the key of {session.asker.name} is for reading only")
     case = await case_named(keeper, visit, session.asker)
     given = Form({name: (value,) for name, value in visit.query(*LINKED).items()})
-    return _form(Turn(keeper, visit, session, case, given), filled=False)
+    return await _page(Turn(keeper, visit, session, case, given), filled=False)
 
 
 async def take(keeper: Keeper, visit: Visit) -> Answer:
-    """What was filled in: planned, or done once the plan was seen."""
+    """What was filled in: looked at, or done as it was looked at."""
     session, form = await acting(keeper, visit)
     case = await case_named(keeper, visit, session.asker)
     turn = Turn(keeper, visit, session, case, form)
-    if form.one("step") == "edit":
-        return _form(turn)
+    if form.one("step") != "do":
+        return await _page(turn)
     try:
-        ask = await _ask(turn)
-        return await (_do(turn, ask) if form.one("step") == "do" else _planned(turn, ask))
+        return await _do(turn)
     except NotNow:
         raise
     except Refusal as refusal:
-        return _form(await turn.again(), refusal=refusal)
+        said = Reply(status=status_of(refusal), refusal=refusal)
+        return await _page(await turn.again(), said)
 
 
-async def _planned(turn: Turn, ask: Ask, *, warning: str = "", key: str = "") -> Answer:
-    """Show what would change; the key makes sure that what is sent twice is done once."""
-    fields = turn.form.fields.items()
-    context = {
-        "case": turn.case,
-        "lifecycle": turn.lifecycle,
-        "base": address_of(turn.case),
-        "blank": blank(turn.act, turn.case, turn.lifecycle, turn.form, filled=True),
-        "plan": await asyncio.to_thread(_decided, turn.keeper, ask, turn.lifecycle),
-        "kept": [(name, one) for name, given in fields if name not in _STEPPING for one in given],
-        "key": key or token_urlsafe(KEY_BYTES),
-        "warning": warning,
-        "sure": isinstance(ask.what, Erase),
-    }
-    status = 409 if warning else 200
-    return page(
-        turn.keeper, turn.visit, "case_plan.html", context, session=turn.session, status=status
-    )
-
-
-def _decided(keeper: Keeper, ask: Ask, lifecycle: Lifecycle) -> Plan:
-    """Decide on what the log holds now, in a memory of its own: the writer's is not touched."""
-    journal = keeper.journal
-    memory = Memory(journal.recorder, journal.mapper)
-    memory.recall(streams_of(ask, lifecycle))
-    return plan(ask, memory, lifecycle, journal.clock(), routes_of(keeper, lifecycle))
-
-
-async def _do(turn: Turn, ask: Ask) -> Answer:
-    """Do what the plan said, if the case stands where it stood then."""
-    form, case = turn.form, turn.case
+async def _do(turn: Turn) -> Answer:
+    """Do what was looked at, if it is what the form says and the case stands where it stood."""
+    form, case, reason = turn.form, turn.case, turn.form.one("reason")
+    what = await _what(turn, reason)
     key = form.one("key") if _KEY.fullmatch(form.one("key")) else ""
-    if isinstance(ask.what, Erase) and form.one("sure") != case.id:
-        unsure = f"Nothing was erased: to confirm, type {case.id} exactly as it stands."
-        return await _planned(turn, ask, warning=unsure, key=key)
-    versions = (_version(form.one("version")),)
-    content = sha256(repr((case.collection, case.id, ask.what, versions)).encode()).hexdigest()
-    request = Request(f"page {key}", content) if key else None
-    asked = replace(ask, versions=versions, request=request)
+    mark = await _mark(turn)
+    if form.one("mark") != mark:
+        return await _page(turn, Reply(409, CHANGED))
+    if wrong := _unexplained(reason):
+        return await _page(turn, Reply(422, wrong_reason=wrong, key=key))
+    if isinstance(what, Erase) and form.one("sure") != case.id:
+        return await _page(turn, Reply(409, UNSURE.format(case.id), key=key))
+    request = Request(f"page {key}", f"{mark} {form.one('version')}") if key else None
+    ask = replace(_ask(turn, what), versions=(_version(form.one("version")),), request=request)
     try:
-        answer = await turn.keeper.journal.answer(asked, len(turn.visit.body))
+        answer = await turn.keeper.journal.answer(ask, len(turn.visit.body))
     except VersionMoved:
-        return await _planned(await turn.again(), ask, warning=MOVED)
+        return await _page(await turn.again(), Reply(409, MOVED))
     except NotNow as refusal:
-        return await _planned(turn, ask, warning=NOT_NOW.format(refusal.detail), key=key)
+        return await _page(turn, Reply(409, NOT_NOW.format(refusal.detail), key=key))
     return _done(turn, answer)
-
-
-def _version(text: str) -> int:
-    """A version that a form says; 0 where it is none."""
-    is_number = text.isascii() and text.isdigit() and len(text) <= VERSION_DIGITS_MAX
-    return int(text) if is_number else 0
 
 
 def _done(turn: Turn, answer: Settled) -> Answer:
@@ -180,26 +173,45 @@ def _done(turn: Turn, answer: Settled) -> Answer:
     return see_other(f"{base}?line={position}#e-{position}", saying(turn.keeper, turn.visit, said))
 
 
-def _form(turn: Turn, *, filled: bool = True, refusal: Refusal | None = None) -> Answer:
-    """The form, with what was typed, and why it will not do."""
+async def _page(turn: Turn, said: Reply = NO_REPLY, *, filled: bool = True) -> Answer:
+    """The page; of it only the plan, where the script asks for that."""
     case, lifecycle, form = turn.case, turn.lifecycle, turn.form
-    wrong = _wrong(refusal)
+    form_of = partial(blank, turn.act, case, lifecycle, form, filled=filled)
+    seen = Seen(refusal=said.refusal) if said.refusal else await _foresee(turn, form_of())
     context = {
         "case": case,
-        "lifecycle": lifecycle,
         "base": address_of(case),
-        "blank": blank(turn.act, case, lifecycle, form, filled=filled, wrong=wrong),
-        "reason": form.one("reason"),
-        "reason_wrong": isinstance(refusal, ReasonRequired),
-        "refusal": refusal,
-        "refused": plain(refusal.detail, lifecycle) if refusal else "",
+        "blank": form_of(wrong=_wrong(seen.refusal)),
+        "plan": seen.plan,
+        "lacks": seen.lacks,
+        "mark": seen.mark,
+        "key": said.key or token_urlsafe(KEY_BYTES),
+        "refusal": seen.refusal,
+        "refused": _refused(seen.refusal, case, lifecycle) if seen.refusal else "",
         "state": state_titles(case.states, lifecycle),
         "seen": form.one("seen") or case.version,
+        "reason": form.one("reason"),
+        "wrong_reason": said.wrong_reason,
+        "warning": said.warning,
+        "sure": turn.act == "erase",
     }
-    status = status_of(refusal) if refusal else 200
+    is_part = form.one("step") == "part"
+    status = said.status or (status_of(seen.refusal) if seen.refusal and filled else 200)
     return page(
-        turn.keeper, turn.visit, "case_act.html", context, session=turn.session, status=status
+        turn.keeper,
+        turn.visit,
+        "case_plan.html" if is_part else "case_act.html",
+        context,
+        session=turn.session,
+        status=200 if is_part else status,
     )
+
+
+def _refused(refusal: Refusal, case: Case, lifecycle: Lifecycle) -> str:
+    """Say it to people, who fill in inputs and know neither paths nor operators."""
+    if refusal.code in SAID_PLAINLY:
+        return why_not(refusal.code, refusal.detail, case.states, lifecycle)
+    return plain(refusal.detail.replace("fields.", ""), lifecycle)
 
 
 def _wrong(refusal: Refusal | None) -> dict[str, str]:
@@ -210,51 +222,67 @@ def _wrong(refusal: Refusal | None) -> dict[str, str]:
     return {one["path"].removeprefix("fields."): one["detail"] for one in errors}
 
 
+# --- what would change --------------------------------------------------------------------------
+
+
+async def _foresee(turn: Turn, form: Blank) -> Seen:
+    """Decide on what the log holds now; what is not filled in yet is no refusal."""
+    if lacks := lacking(form):
+        return Seen(lacks=lacks)
+    try:
+        ask = _ask(turn, await _what(turn, turn.form.one("reason")[:REASON_MAX] or UNSAID))
+        plan = await asyncio.to_thread(_decided, turn.keeper, ask, turn.lifecycle)
+        return Seen(plan, mark=await _mark(turn))
+    except NotNow:
+        raise
+    except Refusal as refusal:
+        return Seen(refusal=refusal)
+
+
+def _decided(keeper: Keeper, ask: Ask, lifecycle: Lifecycle) -> Plan:
+    """Decide in a memory of its own: the writer's is not touched."""
+    journal = keeper.journal
+    memory = Memory(journal.recorder, journal.mapper)
+    memory.recall(streams_of(ask, lifecycle))
+    return plan(ask, memory, lifecycle, journal.clock(), routes_of(keeper, lifecycle))
+
+
+async def _mark(turn: Turn) -> str:
+    """Name what is asked for, whatever the reason."""
+    what = await _what(turn, "")
+    return sha256(repr((turn.case.collection, turn.case.id, what)).encode()).hexdigest()
+
+
 # --- what is asked ------------------------------------------------------------------------------
 
 
-async def _ask(turn: Turn) -> Ask:
-    """The ask that the form is; what was not typed over is not said anew, however old the form."""
-    form, case = turn.form, turn.case
-    if version := _version(form.one("seen")):
+async def _what(turn: Turn, reason: str) -> Change:
+    """What the form asks for; what was not typed over is not said anew, however old the form."""
+    case = turn.case
+    if version := _version(turn.form.one("seen")):
         case = await as_it_was(turn.keeper, case, version=version)
-    reason = form.one("reason")
-    if not reason:
-        raise ReasonRequired("say why: the reason stays in the history, for those who ask later")
-    if len(reason) > REASON_MAX:
-        raise ReasonRequired(f"the reason is longer than {REASON_MAX} characters: make it shorter")
-    what = _change(turn.act, case, turn.lifecycle, form, reason)
+    return change(turn.act, case, turn.lifecycle, turn.form, reason)
+
+
+def _ask(turn: Turn, what: Change) -> Ask:
+    case = turn.case
     return Ask(asker=turn.session.asker, collection=case.collection, id=case.id, what=what)
 
 
-def _change(act: str, case: Case, lifecycle: Lifecycle, form: Form, reason: str) -> Change:
-    """What the form asks for; its parts are judged where every ask is judged."""
-    match act:
-        case "move":
-            name = form.one("transition")
-            names = needed_by(name, case, lifecycle)
-            given = values(form, names, case, lifecycle)
-            return Move(transition=name, fields=given, reason=reason)
-        case "fields":
-            return SetFields(fields=values(form, lifecycle.fields, case, lifecycle), reason=reason)
-        case "reference" | "release":
-            tool, _, kind = form.one("tool").partition(":")
-            kind, ref = kind or form.one("kind"), form.one("ref")
-            if not re.search(REF_PATTERN, ref):
-                told = {"path": "fields.ref", "detail": "1 to 200 characters, all of them visible"}
-                raise InvalidFields("the id of the record is 1 to 200 characters", errors=[told])
-            kind_of_ask = TakeReference if act == "reference" else ReleaseReference
-            return kind_of_ask(tool=tool, kind=kind, ref=ref, reason=reason)
-        case "correct":
-            return Correct(state=form.one("state"), reason=reason)
-        case "erase":
-            return Erase(reason=reason)
-    raise NotFound(f"nothing is called {act[:80]!r} that could be done to a case")
+def _unexplained(reason: str) -> str:
+    """Tell what is wrong with a reason; empty where nothing is."""
+    if len(reason) > REASON_MAX:
+        return f"The reason is longer than {REASON_MAX} characters: make it shorter."
+    return "" if reason else UNEXPLAINED
+
+
+def _version(text: str) -> int:
+    """A version that a form says; 0 where it is none."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= VERSION_DIGITS_MAX
+    return int(text) if is_number else 0
 
 
 PAGES: Final = (
-    page_at("GET", "/{collection}/{id}/act/{what}", show, "What staff may do to a case: the form"),
-    page_at(
-        "POST", "/{collection}/{id}/act/{what}", take, "What staff do to a case: planned, done"
-    ),
+    page_at("GET", "/{collection}/{id}/act/{what}", show, "What an act on a case would change"),
+    page_at("POST", "/{collection}/{id}/act/{what}", take, "Staff act on a case: as it was seen"),
 )

@@ -10,7 +10,7 @@ from api.pages.session import Form
 from api.problems import NotFound
 from lifecycle.case import Case
 from lifecycle.model import Lifecycle
-from projections.wording import any_of, noun, phrase, state_titles, tool_title
+from projections.wording import all_of, any_of, noun, phrase, state_titles, tool_title
 
 STATES_MAX: Final = 500
 """States that are offered to choose from, the first in the order of the definition."""
@@ -40,7 +40,8 @@ class Blank(Struct, frozen=True):
     choose_label: str = ""
     fixed: tuple[tuple[str, str], ...] = ()
     """What is settled by the link that led here: name and value."""
-    button: str = "See what will change"
+    button: str = ""
+    """What does it, where its title does not say."""
 
 
 def blank(
@@ -74,8 +75,16 @@ def blank(
                 "Personal values of this case are made unreadable for good, in the history too."
                 " Nobody can bring them back."
             )
-            return Blank(act, "Erase personal values", says, button="See what will be erased")
+            return Blank(act, "Erase personal values", says, button="Erase for good")
     raise NotFound(f"nothing is called {act[:80]!r} that could be done to a case")
+
+
+def lacking(form: Blank) -> str:
+    """Name what has to be filled in before it can be told what would change; empty: nothing."""
+    empty = [one.label for one in form.inputs if one.needed and not one.value.strip()]
+    if form.choices and not any(one.chosen for one in form.choices):
+        empty.insert(0, form.choose_label)
+    return all_of([f"“{one}”" for one in empty]) if empty else ""
 
 
 def _moving(

@@ -52,18 +52,21 @@ class NoticeDesk(Desk[OnList]):
             "Nothing was given up",
             "Everything that was due was told, or is still being tried. What a tool does not take"
             " for three days stands here until somebody has it tried again.",
+            lasts=True,
         ),
         "by-hand": Part(
             "To carry by hand",
             "Nothing is to be carried",
             "What a tool is to be told stands here where a person carries it (a flow with"
             " `how: manual`), until it is ticked off.",
+            lasts=True,
         ),
         "waiting": Part(
             "Still to be told",
             "Nothing is on its way",
             "Every tool has been told what it is to know. A notice stands here from the moment a"
             " case changes until the tool takes it.",
+            lasts=True,
         ),
         "delivered": Part("Delivered", "Nothing was delivered yet", "What tools took stands here."),
         "superseded": Part(
@@ -87,18 +90,17 @@ class NoticeDesk(Desk[OnList]):
         ),
     }
 
-    def page(self, keeper: Keeper, asked: Asked, before: int | None, most: int) -> Sequence[OnList]:
-        """Read the next notices in a state, to a tool."""
+    def wanted(self, keeper: Keeper, asked: Asked) -> tuple[type[Notices], Wanted]:
+        """Ask for notices in a state, to a tool."""
+        del keeper
         state = asked.get("state", "given-up")
-        wanted = Wanted(
+        return Notices, Wanted(
             sort="waiting" if state == "by-hand" else state,
             tool=asked.get("tool", ""),
             why=asked.get("why", ""),
             collection=asked.get("collection", ""),
             case_id=asked.get("id", ""),
         )
-        with keeper.store.reading() as session:
-            return Notices.page(session, wanted, most, before=before)
 
     def fits(self, keeper: Keeper, record: OnList, asked: Asked) -> bool:
         """Tell whether it is carried as asked, and ended as asked."""

@@ -121,7 +121,7 @@ def _laid_out(keeper: Keeper, case: Case, entries: Sequence[Entry], then: Then) 
     laid = sheet(case, seen, lifecycle, now, tellings)
     return {
         "sheet": laid,
-        "picture": drawn(lifecycle.declaration, current=case.states, path=laid.path),
+        "picture": drawn(lifecycle, current=case.states, path=laid.path),
         "erased": erases(seen),
     }
 

@@ -93,7 +93,7 @@ def shelf(
         "groups": contents.groups,
         "filtered": wish.asked.keys() - {desk.by},
         "everything": everything,
-        "empty": parts[wish.part],
+        "part": parts[wish.part],
         "next": f"{desk.address}?{urlencode({**wish.asked, 'cursor': following})}"
         if following
         else "",
@@ -127,6 +127,9 @@ class Entry(Struct, frozen=True):
     states: Sequence[str]
     says: str
     at: str
+    """When it came to be, by which it has its place."""
+    ended: str = ""
+    """When it came to an end; empty where it stands."""
     acts: Sequence[Doable] = ()
     more: Link | None = None
     """Where there is more about it."""
@@ -169,11 +172,11 @@ class Tab(Struct, frozen=True):
 def grouped(
     desk: Desk[R], records: Sequence[R], keys: Mapping[str, Asked], asked: Asked
 ) -> Iterator[tuple[Asked, Sequence[R], str]]:
-    """Give the groups of these records, the largest first: its filters, records and address."""
+    """Give the groups of these records in their order: its filters, records and address."""
     groups: dict[tuple[tuple[str, str], ...], list[R]] = {}
     for record in records:
         groups.setdefault(tuple(keys[record.id].items()), []).append(record)
-    for key, members in sorted(groups.items(), key=lambda one: -len(one[1])):
+    for key, members in groups.items():
         filters = {**asked, **dict(key)}
         is_alone = len(groups) == 1 or filters == asked
         whole = "" if is_alone else f"{desk.address}?{urlencode(filters)}"

@@ -78,12 +78,14 @@ class MessageDesk(Desk[OnList]):
             "Everything was placed",
             "Everything that was heard could be placed. A message waits here when it is about a"
             " record that no case is linked to, or says a word that the definition does not know.",
+            lasts=True,
         ),
         "early": Part(
             "Came too early",
             "Nothing waits for its turn",
             "A tool's word waits here when its case has not come that far yet; it counts by itself"
             " as soon as it fits.",
+            lasts=True,
         ),
         "": ALL,
     }
@@ -96,16 +98,15 @@ class MessageDesk(Desk[OnList]):
         ),
     }
 
-    def page(self, keeper: Keeper, asked: Asked, before: int | None, most: int) -> Sequence[OnList]:
-        """Read the next messages of an outcome, from a tool, for a reason."""
-        wanted = Wanted(
+    def wanted(self, keeper: Keeper, asked: Asked) -> tuple[type[Messages], Wanted]:
+        """Ask for messages of an outcome, from a tool, for a reason."""
+        del keeper
+        return Messages, Wanted(
             sort=paging.one_of("outcome", {k: v for k, v in asked.items() if v}, OUTCOMES),
             tool=asked.get("tool", ""),
             why=asked.get("why", ""),
             collection=asked.get("collection", ""),
         )
-        with keeper.store.reading() as session:
-            return Messages.page(session, wanted, most, before=before)
 
     def fits(self, keeper: Keeper, record: OnList, asked: Asked) -> bool:
         """Tell whether it is about the status field, and says the word, that are asked for."""

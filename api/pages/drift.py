@@ -12,7 +12,7 @@ from api.pages.ahead import steward_of
 from api.pages.causes import ENTRIES, Contents, Doable, Entry, Group, doable, grouped, shelf, wished
 from api.pages.columns import capital, columns
 from api.pages.render import Link, page_at
-from api.pages.settling import DESK, correction, on_day, stands_for
+from api.pages.settling import DESK, correction, is_told, on_day, stands_for
 from api.pages.telling import Telling, Ways
 from api.pages.worklists import ROWS, Asked, Found, find, show_plan, take
 from lifecycle.case import Case
@@ -63,7 +63,7 @@ async def show(keeper: Keeper, visit: Visit) -> Answer:
 def _read(
     keeper: Keeper, query: Asked, before: int | None
 ) -> tuple[Found[OnList], dict[tuple[str, str], Case], dict[str, int], int]:
-    found = find(DESK, keeper, query, ROWS, before)
+    found = find(DESK, keeper, query, ROWS, behind=before)
     with keeper.store.reading() as session:
         position = asking.followed(session)
         counted = differences.counts(session, keeper.journal.clock())
@@ -144,7 +144,7 @@ class _Shows:
         if not self._acts or lifecycle is None:
             return []
         many = f" all {number}" if number > 1 else ""
-        told = row.tool in lifecycle.told
+        told = is_told(row, lifecycle)
         ways = [doable(DESK, "tell", asked, f"Tell{many} again…", main=row.why != FIGHT)]
         if is_due:  # what mends it stands on another list
             where = {
@@ -172,9 +172,8 @@ class _Shows:
             title=known_by(case, lifecycle),
             states=[state_titles(case.states, lifecycle)] if case else [],
             says=" ".join(self._about(row, case, lifecycle)),
-            at=asking.short(
-                row.ended_at if row.state(self._now) == "resolved" else row.recorded_at
-            ),
+            at=asking.short(row.recorded_at),
+            ended=asking.short(row.ended_at) if row.state(self._now) == "resolved" else "",
             acts=acts,
             more=Link(f"/messages/{message_id(row.message)}", "message") if row.message else None,
         )
@@ -186,7 +185,7 @@ class _Shows:
             yield f"says {_written(theirs, kind)}; {_written(ours, kind)} is right."
         if row.id in self._due:
             telling = self._due[row.id]
-            yield f"{capital(telling.says)}{f': {telling.ends}' if telling.ends else ''}."
+            yield f"{capital(telling.says)}{f'; {telling.ends}' if telling.ends else ''}."
         match row.state(self._now):
             case "dismissed":
                 until = row.silent_until
@@ -247,8 +246,9 @@ def _why(row: OnList, lifecycle: Lifecycle | None) -> list[str]:
             ]
         case why:
             says = [f"Not taken: {spaced(why).replace('-', ' ')}."]
-    if lifecycle and row.tool not in lifecycle.told:
-        says.append(f"Nobody tells {tool} anything: put it right there by hand, or accept it.")
+    if lifecycle and not is_told(row, lifecycle):
+        what = f"its {label(row.field, lifecycle)}" if row.tool in lifecycle.told else "anything"
+        says.append(f"Nobody tells {tool} {what}: put it right there by hand, or accept it.")
     return says
 
 

@@ -12,7 +12,7 @@ def by_record(rows: Sequence[OnList]) -> list[list[OnList]]:
     """These notices by the case that they are about, each in the order in which they became due."""
     found: dict[str, list[OnList]] = {}
     for row in rows:
-        found.setdefault(row.stream, []).insert(0, row)
+        found.setdefault(row.stream, []).append(row)
     return list(found.values())
 
 

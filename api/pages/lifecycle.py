@@ -121,7 +121,7 @@ async def show(keeper: Keeper, visit: Visit) -> Answer:
     context = {
         "lifecycle": lifecycle,
         "declared": lifecycle.declaration,
-        "picture": drawn(lifecycle.declaration),
+        "picture": drawn(lifecycle),
         "promised": promised,
         "noun": noun(lifecycle).removeprefix("the "),
         "rows": list(_rows(lifecycle)),

@@ -62,7 +62,7 @@ OTHERS: Final[Mapping[str, Part]] = {
 def _read(
     keeper: Keeper, query: Asked, before: int | None
 ) -> tuple[Found[OnList], dict[tuple[str, str], Case], dict[str, int], int]:
-    found = find(DESK, keeper, query, ROWS, before)
+    found = find(DESK, keeper, query, ROWS, behind=before)
     with keeper.store.reading() as session:
         position = asking.followed(session)
         counted = records.counts(session, "messages")
@@ -114,7 +114,7 @@ class _Shows:
             acts = [doable(DESK, "retry", {**asked, **key}, f"Decide all {len(members)} again…")]
             many = self._acts and asked["outcome"] == "parked" and len(members) > 1
             yield Group(
-                title=_title(first, lifecycle) if grouping else "Last heard first",
+                title=_title(first, lifecycle) if grouping else "What was heard",
                 says=_why(first, lifecycle) if grouping else (),
                 how=_HOW.get(first.why, "") if asked["outcome"] == "parked" else "",
                 count=len(members),

@@ -75,7 +75,7 @@ def _overall(seen: Seen, wish: Wish) -> list[Doable]:
 
 
 def _read(keeper: Keeper, query: Asked, before: int | None) -> Seen:
-    found = find(DESK, keeper, query, ROWS, before)
+    found = find(DESK, keeper, query, ROWS, behind=before)
     with keeper.store.reading() as session:
         position = asking.followed(session)
         counted = counts(keeper, session)
@@ -158,14 +158,14 @@ class _Shows:
 
     def _why(self, row: OnList) -> Iterator[str]:
         if row.state == "given-up":
-            who = self._ways_out.steward(row.tool, row.collection)
+            who = self._ways_out.steward(row.tool, row.collection) or "Somebody"
             yield (
-                f"It was tried for days. {capital(who) or 'Somebody'} sees to it that the tool"
+                f"It was tried for days. {who} sees to it that the tool"
                 " works; then they can be tried again."
             )
         elif row.state == "waiting":
             telling = self._telling(row, self._ways_out.of_tool(row.tool, row.collection))
-            yield f"{capital(telling.says)}{f': {telling.ends}' if telling.ends else ''}."
+            yield f"{capital(telling.says)}{f'; {telling.ends}' if telling.ends else ''}."
 
     def _how(self, row: OnList) -> str:
         if row.state != "waiting":
@@ -195,7 +195,8 @@ class _Shows:
             title=known_by(case, lifecycle),
             states=[state_titles(case.states, lifecycle)] if case else [],
             says=". ".join(self._about(row)),
-            at=asking.short(row.ended_at or row.recorded_at),
+            at=asking.short(row.recorded_at),
+            ended=asking.short(row.ended_at) if row.ended_at else "",
             acts=self._ways({"one": row.id}, row, 1),
         )
 
@@ -209,7 +210,7 @@ class _Shows:
         asked = {"tool": last.tool, "collection": last.collection, "id": last.case_id}
         acts = self._ways({"state": "by-hand", **asked}, last, 1)
         return replace(
-            self._entry(last, lifecycle),
+            self._entry(rows[0], lifecycle),
             says=f"In {tool_title(last.tool, lifecycle)},",
             records=where(last, self._carried.get(last.id), lifecycle),
             steps=[step(row, self._carried.get(row.id)) for row in rows],

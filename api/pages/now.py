@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
 from typing import Final
 
 from markupsafe import Markup
@@ -13,7 +12,7 @@ from api.door import Answer, Keeper, Visit
 from api.events import shown_to
 from api.pages.columns import Row, capital, one_of, row
 from api.pages.concerns import Concerns, concerns
-from api.pages.drawing import drawn
+from api.pages.drawing import drawn, placed
 from api.pages.render import page, page_at
 from api.pages.session import signed_in
 from api.problems import MalformedRequest
@@ -21,8 +20,6 @@ from lifecycle.declaration import Ignore
 from lifecycle.events import BY_TOPIC, Asker, CaseEvent, Refused
 from lifecycle.model import Lifecycle
 from projections import board, finding, live
-from projections.geometry import Geometry
-from projections.layout import layout
 from projections.sieve import CasesWanted
 from projections.timeline import EventView
 from projections.wording import tool_title
@@ -37,7 +34,6 @@ HAPPENED: Final = frozenset(
     topic for topic, event in BY_TOPIC.items() if issubclass(event, CaseEvent | Refused)
 )
 """What happens to cases: not what tools are told of it, which has pages of its own."""
-PICTURES_MAX: Final = 64
 WIDE_FROM: Final = 640
 """Of a picture, in pixels: from here on half a page is too narrow for its letters."""
 
@@ -148,7 +144,7 @@ def _collection(lifecycle: Lifecycle, seen: Seen) -> Collection:
 
 
 def _lately(keeper: Keeper, asker: Asker) -> list[EventView]:
-    """What happened last, newest first."""
+    """What was heard of last, the latest to happen first."""
     after = max(0, keeper.journal.position - LATELY_LOOKED_AT)
     entries, _ = live.page(keeper.journal, after, LATELY_LOOKED_AT, topics=HAPPENED)
     shown: list[EventView] = []
@@ -158,7 +154,7 @@ def _lately(keeper: Keeper, asker: Asker) -> list[EventView]:
             shown.append(event)
         if len(shown) == LATELY_SHOWN:
             break
-    return shown
+    return sorted(shown, key=lambda one: one.time, reverse=True)
 
 
 def workarounds(lifecycles: Iterable[Lifecycle], today: date) -> list[Workaround]:
@@ -186,17 +182,10 @@ def picture(lifecycle: Lifecycle, counts: Mapping[str, int]) -> Picture:
     known = {state: counts.get(state, 0) for state in places}
     links = {state: f"/{lifecycle.collection}?state={state}" for state in places}
     digits = tuple(len(str(count)) for count in known.values())
-    geometry = _geometry(lifecycle, digits)
+    geometry = placed(lifecycle, digits)
     some = {state: count for state, count in known.items() if count}
-    svg = drawn(lifecycle.declaration, counts=some, links=links, geometry=geometry)
+    svg = drawn(lifecycle, counts=some, links=links, geometry=geometry)
     return Picture(svg, geometry.width > WIDE_FROM)
-
-
-@lru_cache(maxsize=PICTURES_MAX)
-def _geometry(lifecycle: Lifecycle, digits: tuple[int, ...]) -> Geometry:
-    """Where everything stands: it takes long to find, and depends on the room for counts alone."""
-    room = {state: 10**many - 1 for state, many in zip(lifecycle.chart.places, digits, strict=True)}
-    return layout(lifecycle.declaration, counts=room)
 
 
 PAGES: Final = (page_at("GET", "/", show, "What is happening now, and what is wrong"),)

@@ -67,12 +67,14 @@ class DriftDesk(Desk[OnList]):
             "Nothing differs",
             "Every tool that has spoken shows what is true, as far as is known. A difference"
             " appears here as soon as a tool reports something that is not so.",
+            lasts=True,
         ),
         "dismissed": Part(
             "Dismissed",
             "Nothing is dismissed",
             "What staff let be for a while stands here until its day comes, or the tool says"
             " something else.",
+            lasts=True,
         ),
         "resolved": Part(
             "Settled",
@@ -101,9 +103,9 @@ class DriftDesk(Desk[OnList]):
         ),
     }
 
-    def page(self, keeper: Keeper, asked: Asked, before: int | None, most: int) -> Sequence[OnList]:
-        """Read the next differences in a state, of a tool, for a reason."""
-        wanted = Wanted(
+    def wanted(self, keeper: Keeper, asked: Asked) -> tuple[type[Drift], Wanted]:
+        """Ask for differences in a state, of a tool, for a reason."""
+        return Drift, Wanted(
             now=keeper.journal.clock(),
             sort=paging.one_of("state", asked, STATES, "open"),
             tool=asked.get("tool", ""),
@@ -111,8 +113,6 @@ class DriftDesk(Desk[OnList]):
             collection=asked.get("collection", ""),
             case_id=asked.get("id", "") if "collection" in asked else "",
         )
-        with keeper.store.reading() as session:
-            return Drift.page(session, wanted, most, before=before)
 
     def fits(self, keeper: Keeper, record: OnList, asked: Asked) -> bool:
         """Tell whether it is in the field, and about the words, that are asked for."""
@@ -205,6 +205,16 @@ def _refused(record: OnList, refusal: Refusal, lifecycle: Lifecycle) -> Line:
         instead = Link(correction(record, lifecycle), "Correct the state instead…")
         return replace(line, instead=(instead,))
     return line
+
+
+def is_told(record: OnList, lifecycle: Lifecycle) -> bool:
+    """Whether a tool is told what it differs in, at all."""
+    if record.tool not in lifecycle.told:
+        return False
+    if not record.is_word:
+        return record.field in lifecycle.declaration.reads.get(record.tool, {})
+    declared = lifecycle.vocabulary.named.get((record.tool, record.field))
+    return declared is not None and not declared.hear_only
 
 
 def _untold(record: OnList, memory: Memory, lifecycle: Lifecycle) -> Line | None:

@@ -1,7 +1,10 @@
 """Wrong keys at the door, counted by where they come from: after some, one has to wait.
 
-A key is too long to be guessed; this keeps the log quiet and the guesser slow. Counted in this
-process only, and bounded: what was tried longest ago is forgotten first.
+A key is too long to be guessed (256 random bits); this keeps the service quiet and the guesser
+slow. Counted in this process only, and bounded: what was tried longest ago is forgotten first. So n
+replicas allow n times as many tries, which brings nobody nearer to a key. A count that all of them
+see would be a write to the database for each wrong key: strangers, who may write nothing here,
+could then make as many writes as they send requests, and make the signing in of staff wait on them.
 """
 
 from collections import OrderedDict

@@ -26,7 +26,7 @@ from lifecycle.journal import Outcome
 from lifecycle.journal import Record as Recording
 from lifecycle.memory import Memory
 from lifecycle.refusals import NotNow, NotYours, Refusal
-from projections.records import Record
+from projections.records import LATEST, Record, Records, Wanted
 
 ROWS: Final = 200
 """Records on one page of a list."""
@@ -109,6 +109,13 @@ class Part(Struct, frozen=True):
     """What its emptiness comes to, in a few words."""
     why: str
     """Why it is empty, and when something would stand in it."""
+    lasts: bool = False
+    """Whether what stands in it waits for somebody: what has waited longest comes first."""
+
+    @property
+    def order(self) -> str:
+        """Its one order, in words."""
+        return "The longest standing first." if self.lasts else "The newest first."
 
 
 class Desk(ABC, Generic[R]):
@@ -131,8 +138,17 @@ class Desk(ABC, Generic[R]):
     """The filters that name a group."""
 
     @abstractmethod
-    def page(self, keeper: Keeper, asked: Asked, before: int | None, most: int) -> Sequence[R]:
-        """Read the next records, newest first, of those that may be asked for."""
+    def wanted(self, keeper: Keeper, asked: Asked) -> tuple[type[Records[R]], Wanted]:
+        """Say which read model holds the records, and which of them may be asked for."""
+
+    def page(self, keeper: Keeper, asked: Asked, behind: int | None, most: int) -> Sequence[R]:
+        """Read the next records behind a position, in the order of their part of the list."""
+        model, wanted = self.wanted(keeper, asked)
+        part = self.parts.get(asked.get(self.by, self.first))
+        with keeper.store.reading() as session:
+            if part and part.lasts:
+                return model.oldest(session, wanted, most, after=behind)
+            return model.page(session, wanted, most, before=behind)
 
     @abstractmethod
     def fits(self, keeper: Keeper, record: R, asked: Asked) -> bool:
@@ -170,33 +186,47 @@ class Found(Struct, Generic[R], frozen=True):
 
 
 def find(
-    desk: Desk[R], keeper: Keeper, asked: Asked, most: int, before: int | None = None
+    desk: Desk[R],
+    keeper: Keeper,
+    asked: Asked,
+    most: int,
+    *,
+    behind: int | None = None,
+    upto: int = LATEST,
 ) -> Found[R]:
-    """Read on until so many fit, there are no more, or too many were looked through."""
+    """Read on until so many fit, there are no more, or too many were looked through.
+
+    What stands after the position `upto` is passed over.
+    """
     # PostgreSQL's text has no place for NUL: what holds one is not there.
     asked = {name: value.replace("\0", "\ufffd") for name, value in asked.items()}
     found: list[R] = []
     read = 0
     while read < READ_MAX:
-        records = desk.page(keeper, asked, before, READ_AT_ONCE)
+        records = desk.page(keeper, asked, behind, READ_AT_ONCE)
         for record in records:
-            if desk.fits(keeper, record, asked):
+            if record.position <= upto and desk.fits(keeper, record, asked):
                 if len(found) == most:
                     return Found(found, found[-1].position)
                 found.append(record)
         if len(records) < READ_AT_ONCE:
             return Found(found, None)
-        before = records[-1].position
+        behind = records[-1].position
         read += len(records)
-    return Found(found, before)
+    return Found(found, behind)
 
 
 def _chosen(desk: Desk[R], turn: Turn) -> Found[R]:
-    """Find the records of a turn: the one that is named, or the newest of its group."""
+    """Find the records of a turn: the one that is named, or the first of its group."""
     if one := turn.asked.get("one"):
         return Found(desk.named(turn.keeper, one), None)
-    before = None if turn.upto is None else turn.upto + 1
-    return find(desk, turn.keeper, turn.asked, DONE_MAX, before)
+    upto = LATEST if turn.upto is None else turn.upto
+    found = find(desk, turn.keeper, turn.asked, DONE_MAX, upto=upto)
+    return replace(found, records=sorted(found.records, key=_place))
+
+
+def _place(record: Record) -> int:
+    return record.position
 
 
 # --- see what would happen, say why, do it ------------------------------------------------------
@@ -206,6 +236,7 @@ class Plan(Struct, Generic[R], frozen=True):
     """What would happen to the records of a turn."""
 
     found: Found[R]
+    """Oldest first."""
     lines: Sequence[Line]
     """One for each record, of at most `PLANNED_MAX`, oldest first."""
 
@@ -233,7 +264,7 @@ class Plan(Struct, Generic[R], frozen=True):
     def doable(self) -> list[R]:
         """The records to which something would happen, or that nobody looked at yet."""
         idle = {one.id for one in self.lines if one.verdict != "will"}
-        return [one for one in reversed(self.found.records) if one.id not in idle]
+        return [one for one in self.found.records if one.id not in idle]
 
 
 async def show_plan(desk: Desk[R], keeper: Keeper, visit: Visit) -> Answer:
@@ -341,8 +372,8 @@ def _about(desk: Desk[R], turn: Turn) -> dict[str, object]:
 
 def _plan(desk: Desk[R], turn: Turn) -> Plan[R]:
     found, memory = _chosen(desk, turn), turn.memory()
-    oldest = list(reversed(found.records))[:PLANNED_MAX]
-    return Plan(found, [desk.planned(turn, one, memory) for one in oldest])
+    first = found.records[:PLANNED_MAX]
+    return Plan(found, [desk.planned(turn, one, memory) for one in first])
 
 
 def _ends(

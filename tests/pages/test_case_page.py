@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any, Final
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.pages.browsing import LOOKS, Window, token, visitor, window
+from tests.pages.browsing import LOOKS, Window, visitor, window
 from tests.running import Service, issue_key, until
 
 NUMBERS: Final = count(1)
@@ -126,8 +127,7 @@ def test_a_stranger_finds_where_a_job_is_and_who_acts_next(
         opened.go(f"{job.path}?look=full&at={job.now['since']}").assert_sound()
         opened.go(f"{job.path}/act/fields").assert_sound()
         page.get_by_label("Scope").fill("Two boilers")
-        page.get_by_label("Why?").fill("They called.")
-        page.get_by_role("button", name="See what will change").click()
+        expect(page.get_by_label("Why?")).to_be_visible()
         opened.assert_sound()
 
 
@@ -248,16 +248,17 @@ def _first_position(page: Page) -> str:
 
 
 def test_staff_see_what_will_change_and_do_it(page: Page, job: Job) -> None:
-    """A transition in a tool's place: its reason, what it will change and who is told, done."""
+    """A transition in a tool's place: what it will change and who is told, then why, and done."""
     page.get_by_role("link", name="Complete the job").click()
-    page.get_by_label("Why?").fill("The crew phoned: done.")
-    page.get_by_role("button", name="See what will change").click()
     shown = page.locator(".plan")
     expect(shown).to_contain_text("Completed")
     expect(shown).to_contain_text("requires_invoicing")
     expect(shown).to_contain_text("The history will say")
+    page.get_by_role("button", name="Complete the job").click()
+    expect(page.get_by_role("alert")).to_contain_text("Say why")
     assert job.now["state"] == "scheduled"
-    page.get_by_role("button", name="Do it").click()
+    page.get_by_label("Why?").fill("The crew phoned: done.")
+    page.get_by_role("button", name="Complete the job").click()
     expect(page.get_by_role("status").first).to_contain_text("completed the job")
     expect(page.locator(".case-state")).to_have_text("Completed")
     expect(page.locator(".case-lines > li:target")).to_contain_text("The crew phoned: done.")
@@ -269,12 +270,12 @@ def test_a_job_that_moved_meanwhile_is_looked_at_again(seen: Window, page: Page,
     seen.go(f"{job.path}/act/fields")
     page.get_by_label("Scope").fill("Two boilers")
     page.get_by_label("Why?").fill("They called.")
-    page.get_by_role("button", name="See what will change").click()
+    expect(page.locator(".plan")).to_contain_text("Two boilers")
     job.says("accounting", deposit_paid="600.00 USD")
-    page.get_by_role("button", name="Do it").click()
+    page.get_by_role("button", name="Set facts").click()
     expect(page.get_by_role("alert")).to_contain_text("moved on since you looked")
     expect(page.locator(".plan")).not_to_contain_text("Deposit paid")
-    page.get_by_role("button", name="Do it").click()
+    page.get_by_role("button", name="Set facts").click()
     expect(page.get_by_role("status").first).to_contain_text("Two boilers")
     assert job.now["fields"]["scope"] == "Two boilers"
     assert job.now["fields"]["deposit_paid"] == "600.00 USD"
@@ -284,11 +285,8 @@ def test_what_is_sent_twice_is_done_once(job: Job) -> None:
     """A plan that is confirmed twice in a hurry is carried out once."""
     with visitor(job.service, job.service.keys["staff"]) as client:
         address = f"{job.path}/act/move"
-        form = client.get(f"{address}?transition=complete")
-        asked = {"transition": "complete", "reason": "They called."}
-        shown = client.post(address, data={**asked, "csrf": token(form), "step": "plan"})
-        hidden = dict(re.findall(r'name="(version|key)" value="([^"]+)"', shown.text))
-        sure = {**asked, **hidden, "csrf": token(shown), "step": "do"}
+        sure = hidden(client.get(f"{address}?transition=complete"))
+        sure |= {"reason": "They called.", "step": "do"}
         answers = [client.post(address, data=sure) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [303, 303]
         assert client.post(address, data={**sure, "csrf": "x"}).status_code == 403
@@ -297,23 +295,50 @@ def test_what_is_sent_twice_is_done_once(job: Job) -> None:
     assert [one["data"]["transition"] for one in done].count("complete") == 1
 
 
+def hidden(page: httpx.Response) -> dict[str, str]:
+    """What a form says of itself."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+
+
+def test_what_was_not_looked_at_is_not_done(job: Job) -> None:
+    """Whoever fills in something else after looking is shown first what that would do."""
+    with visitor(job.service, job.service.keys["staff"]) as client:
+        address = f"{job.path}/act/correct"
+        first = {"state": "completed", "reason": "The crew is home."}
+        empty = client.get(address)
+        assert "Fill in “Where it really is” first" in empty.text
+        shown = client.post(address, data={**hidden(empty), **first, "step": "plan"})
+        other = {**hidden(shown), **first, "state": "cancelled", "step": "do"}
+        answer = client.post(address, data=other)
+        assert answer.status_code == httpx.codes.CONFLICT
+        assert "You changed something after you looked." in answer.text
+        assert "Cancelled is an end." in answer.text
+        assert job.now["state"] == "scheduled"
+        answer = client.post(address, data={**other, **hidden(answer)})
+        assert answer.status_code == httpx.codes.SEE_OTHER
+    assert job.now["state"] == "cancelled"
+
+
+def test_what_cannot_be_done_is_said_before_it_is_asked_why(job: Job) -> None:
+    """A transition that is not open is refused where the plan would stand, and asks no reason."""
+    with visitor(job.service, job.service.keys["staff"]) as client:
+        shown = client.get(f"{job.path}/act/move?transition=invoice").text
+    assert "This cannot be done" in shown
+    assert "Nothing was changed, and nobody is told." in shown
+    assert 'class="card fields act-do" hidden' in shown
+
+
 def test_a_refusal_stands_beside_what_was_typed(seen: Window, page: Page, job: Job) -> None:
     """What will not do is said in words beside the form, and nothing that was typed is lost."""
     seen.go(f"{job.path}/act/fields")
-    page.get_by_label("Deposit paid").fill("a lot")
-    page.get_by_role("button", name="See what will change").click()
-    expect(page.get_by_role("alert")).to_contain_text("reason")
-    expect(page.get_by_label("Deposit paid")).to_have_value("a lot")
+    page.get_by_label("Scope").fill("Two boilers")
     page.get_by_label("Why?").fill("They paid cash.")
-    page.get_by_role("button", name="See what will change").click()
-    expect(page.get_by_label("Deposit paid")).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_label("Deposit paid")).to_have_value("a lot")
-    expect(page.get_by_label("Why?")).to_have_value("They paid cash.")
+    page.get_by_label("Deposit paid").fill("a lot")
+    expect(page.get_by_role("alert")).to_contain_text("The deposit paid: 'a lot' is no money")
+    expect(page.get_by_role("button", name="Set facts")).to_be_hidden()
     page.get_by_label("Deposit paid").fill("700.00 USD")
-    page.get_by_role("button", name="See what will change").click()
     expect(page.locator(".plan")).to_contain_text("700.00 USD")
-    page.get_by_role("button", name="Change something").click()
-    expect(page.get_by_label("Deposit paid")).to_have_value("700.00 USD")
+    expect(page.get_by_label("Why?")).to_have_value("They paid cash.")
 
 
 def test_references_are_linked_and_released(page: Page, job: Job) -> None:
@@ -322,13 +347,11 @@ def test_references_are_linked_and_released(page: Page, job: Job) -> None:
     page.get_by_label("Tool and kind").select_option(label="QuickBooks Online: invoice")
     page.get_by_label("Its id there").fill(f"INV {job.id}/1")
     page.get_by_label("Why?").fill("It was forgotten.")
-    page.get_by_role("button", name="See what will change").click()
-    page.get_by_role("button", name="Do it").click()
+    page.get_by_role("button", name="Link a record").click()
     expect(part(page, "What is known")).to_contain_text(f"INV {job.id}/1")
     page.get_by_role("link", name=f"Take away QuickBooks Online invoice INV {job.id}/1").click()
     page.get_by_label("Why?").fill("It was another job's.")
-    page.get_by_role("button", name="See what will change").click()
-    page.get_by_role("button", name="Do it").click()
+    page.get_by_role("button", name="Take away the record").click()
     expect(part(page, "What is known")).not_to_contain_text(f"INV {job.id}/1")
 
 
@@ -337,8 +360,7 @@ def test_a_state_is_corrected(page: Page, job: Job) -> None:
     page.get_by_role("link", name="Correct the state").click()
     page.get_by_label("Where it really is").select_option(label="Completed")
     page.get_by_label("Why?").fill("The crew is home.")
-    page.get_by_role("button", name="See what will change").click()
-    page.get_by_role("button", name="Do it").click()
+    page.get_by_role("button", name="Correct the state").click()
     expect(page.locator(".case-lines > li:target .chip.staff")).to_have_text("corrected")
     assert job.now["state"] == "completed"
 
@@ -347,7 +369,6 @@ def test_erasing_is_confirmed_twice(page: Page, job: Job) -> None:
     """Personal values go only after the case's own id was typed; then they read erased."""
     page.get_by_role("link", name="Erase personal values").click()
     page.get_by_label("Why?").fill("They asked by letter.")
-    page.get_by_role("button", name="See what will be erased").click()
     expect(page.locator(".plan")).to_contain_text("Customer name")
     page.get_by_label("This cannot be undone").fill("P-0")
     page.get_by_role("button", name="Erase for good").click()
@@ -395,10 +416,12 @@ def test_everything_works_without_a_script(job: Job, chromium: Browser) -> None:
         page.get_by_label("Find in the history").fill("upcoming")
         page.get_by_role("button", name="Show").click()
         expect(lines(page)).to_have_count(1)
-        page.get_by_role("link", name="Complete the job").click()
-        page.get_by_label("Why?").fill("Done, they say.")
+        page.get_by_role("link", name="Correct the state").click()
+        page.get_by_label("Where it really is").select_option(label="Completed")
         page.get_by_role("button", name="See what will change").click()
-        page.get_by_role("button", name="Do it").click()
+        expect(page.locator(".plan")).to_contain_text("Who is told")
+        page.get_by_label("Why?").fill("Done, they say.")
+        page.get_by_role("button", name="Correct the state").click()
         expect(page.locator(".case-state")).to_have_text("Completed")
 
 
@@ -412,10 +435,9 @@ def test_nothing_that_is_said_becomes_markup(
     with window(chromium, shared_sqlite_service) as opened:
         page = opened.sign_in().go(f"{job.path}/act/move?transition=cancel").page
         page.on("dialog", lambda dialog: opened.wrong.append(f"dialog: {dialog.message}"))
-        page.get_by_label("Why?").fill(NASTY)
-        page.get_by_role("button", name="See what will change").click()
         expect(page.locator(".plan")).to_contain_text(NASTY[:28])
-        page.get_by_role("button", name="Do it").click()
+        page.get_by_label("Why?").fill(NASTY)
+        page.get_by_role("button", name="Cancel the job").click()
         for look in ("compact", "timeline", "full"):
             opened.go(f"{job.path}?look={look}&text=%3Cimg")
             assert page.locator("main img, main b:has-text('&amp;')").count() == 0

@@ -70,14 +70,15 @@ class TestNumbers:
         assert late[0] == first["id"]
 
     def test_what_happened_last_stands_first(self, firm: Service, staff: httpx.Client) -> None:
-        """The latest events of cases, in sentences, newest first."""
+        """The latest events of cases, in sentences, those first that happened last."""
         client = firm.by("staff")
         end = int(client.get("/v1/events?limit=1").headers["Statekeeper-Position"])
         found = client.get(f"/v1/events?limit=500&after={end - 100}").json()["items"]
         events = [one for one in found if one["type"] in HAPPENED]
         page = html.unescape(staff.get("/").text)
         told = page.partition('id="lately-title"')[2]
-        places = [told.find(one["sentence"]) for one in events[-4:]]
+        latest = sorted(events[-4:], key=lambda one: one["time"])
+        places = [told.find(one["sentence"]) for one in latest]
         assert -1 not in places
         assert places == sorted(places, reverse=True)
 

@@ -18,7 +18,7 @@ from tests.running import ROOT, Service
 
 KEPT_IN = os.environ.get("STATEKEEPER_SCREENSHOTS")
 WIDTH = 1280
-HEIGHTS = {"now": 1000, "list": 760, "case": 980, "drift": 540, "lifecycles": 1060}
+HEIGHTS = {"now": 1000, "list": 760, "case": 980, "drift": 590, "lifecycles": 1060}
 """Page → how much of it the picture shows."""
 BYTES_MIN, BYTES_MAX = 20_000, 200_000
 SIZE_AT = 16

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from api.pages.steps import KINDS
 from api.pages.worklists import ROWS
 from lifecycle import telling
 from lifecycle.events import NoticeDue
@@ -100,6 +101,63 @@ def test_an_empty_list_says_why_and_what_would_stand_there(staff: httpx.Client) 
         assert says in page.text
 
 
+def test_what_has_stood_longest_comes_first(bench: Service, staff: httpx.Client) -> None:
+    """Causes and what stands under them are in one order, which the list says."""
+    confirmed(bench, "AGE-1", "AGE-2", "AGE-3")
+    for name, field in (("AGE-1", "word"), ("AGE-2", "other"), ("AGE-3", "word")):
+        said = {"word": "Void"} if field == "word" else {"word": "To invoice"}
+        assert reported(bench, "accounting", id=name, **said) == "drift"
+    caught_up(bench)
+    page = staff.get("/drift", params={"tool": "accounting"}).text
+    assert "The longest standing first." in page
+    places = [page.find(f'href="/jobs/AGE-{number}"') for number in (1, 3, 2)]
+    assert -1 not in places
+    assert places == sorted(places)
+    settled = staff.get("/drift", params={"state": "resolved"}).text
+    assert "The longest standing first." not in settled
+
+
+def test_nobody_is_offered_to_tell_what_a_tool_is_not_told(
+    bench: Service, staff: httpx.Client
+) -> None:
+    """Where a tool has another value of a field that it is not told, only a person can mend it."""
+    confirmed(bench, "READS-1")
+    said = {"fields": {"customer_name": "Corner Bookshop Ltd"}}
+    bench.by("crm").patch("/v1/jobs/READS-1/fields", json={"customer_name": "Corner Bookshop"})
+    reported(bench, "accounting", id="READS-1", **said)
+    caught_up(bench)
+    page = staff.get("/drift", params={"collection": "jobs", "id": "READS-1"}).text
+    assert "“Corner Bookshop” is right" in page
+    assert "Nobody tells QuickBooks Online its customer name" in page
+    assert "Accept…" in page
+    assert "Tell again…" not in page
+
+
+def test_what_was_erased_stands_on_no_page(bench: Service, staff: httpx.Client) -> None:
+    """What was erased is on no page; the words that a tool is due are nobody's, and stand."""
+    confirmed(bench, "GONE-1")
+    known = {"customer_name": "Fernhill Bakery", "email": "office@fernhill.example"}
+    bench.by("crm").patch("/v1/jobs/GONE-1/fields", json=known)
+    other = {"customer_name": "Fernhill Bakery Ltd"}
+    reported(bench, "accounting", id="GONE-1", fields=other)
+    of_case = {"collection": "jobs", "id": "GONE-1"}
+    caught_up(bench)
+    assert "Fernhill Bakery Ltd" in staff.get("/drift", params=of_case).text
+    erased = bench.by("staff").post("/v1/jobs/GONE-1/erase", json={"reason": "By letter."})
+    assert erased.status_code == httpx.codes.OK, erased.text
+    caught_up(bench)
+    everything = "?look=full&" + "&".join(f"kind={kind}" for kind in KINDS)
+    for path in (
+        *("/", "/jobs", f"/jobs/GONE-1{everything}", "/jobs/GONE-1/act/fields", "/messages"),
+        *("/drift", "/drift?state=resolved", "/messages?outcome=", "/notices?state=waiting"),
+    ):
+        page = staff.get(path)
+        assert page.status_code == httpx.codes.OK, path
+        assert "ernhill" not in page.text, path
+    waiting = staff.get("/notices", params={**of_case, "state": "by-hand"}).text
+    assert "dealstage to “closedwon”" in html.unescape(waiting)
+
+
 def test_a_cause_is_mended_for_all_at_once_without_a_script(
     bench: Service, chromium: Browser
 ) -> None:
@@ -132,7 +190,7 @@ def test_a_difference_says_who_settles_it_and_that_nobody_is_told(
     caught_up(bench)
     page = staff.get("/drift", params={"collection": "jobs", "id": "WHOSE-1"}).text
     assert "bookkeeper@example.com, who answers for the connection to QuickBooks Online" in page
-    assert "Not told: no address is set: operations@example.com sets it" in page
+    assert "Not told: no address is set; operations@example.com sets it" in page
     assert "Nothing more here" in staff.get("/drift?collection=jobs&id=WHOSE-2").text
     case = staff.get("/jobs/WHOSE-1").text
     assert "to settle a difference: QuickBooks Online shows “Void” as stage" in case
@@ -244,8 +302,7 @@ def test_a_parked_message_is_linked_to_its_case(bench: Service, chromium: Browse
         page.get_by_role("link", name="Link to LINK-1…").click()
         expect(page.get_by_label("Its id there")).to_have_value("JB-7")
         page.get_by_label("Why?").fill("The same address")
-        page.get_by_role("button").filter(has_text="See").click()
-        page.get_by_role("button", name="Do it").click()
+        page.get_by_role("button", name="Link a record").click()
         page.wait_for_url("**/jobs/LINK-1**")
     assert bench.by("staff").get("/v1/jobs/LINK-1").json()["state"] == "scheduled"
     assert not listed(bench, "/v1/messages", outcome="parked")

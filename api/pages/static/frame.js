@@ -28,8 +28,18 @@ function isTyping(target) {
   return target.isContentEditable || ["INPUT", "SELECT", "TEXTAREA"].includes(target.tagName);
 }
 
-/** `/` goes to the search box; `j` and `k` go down and up the links of a list. */
+const account = document.querySelector(".account");
+
+/** Close what hangs over the page, and stand where it was opened. */
+function fold() {
+  if (!account?.open) return;
+  if (account.contains(document.activeElement)) account.querySelector("summary").focus();
+  account.open = false;
+}
+
+/** `/` goes to the search box; `j` and `k` go down and up the links of a list; Escape folds. */
 function onKey(event) {
+  if (event.key === "Escape") fold();
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   if (event.key === "/") {
     const search = document.querySelector("input[type=search]");
@@ -132,6 +142,7 @@ function show(page) {
 
 localise();
 document.addEventListener("keydown", onKey);
+document.addEventListener("click", (event) => { if (!account?.contains(event.target)) fold(); });
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 for (const form of document.querySelectorAll("form[data-blank]")) {
   // What was not filled in does not stand in the address.
