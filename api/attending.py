@@ -27,7 +27,7 @@ PAUSE_SECONDS_MAX = 30.0
 
 Child = subprocess.Popen[bytes]
 
-log = structlog.get_logger("statekeeper.serving")
+log = structlog.get_logger("statekeeper.attending")
 
 
 class Worker:
@@ -72,9 +72,12 @@ class Worker:
             pause = PAUSE_SECONDS if lived > PAUSE_SECONDS_MAX else pause * 2
             pause = min(pause, PAUSE_SECONDS_MAX)
             log.error("the worker ended", code=code, again_in_seconds=pause)
-            if self._stopping.wait(pause):
-                return
-            started, self._child = monotonic(), self._started()
+            while not self._stopping.wait(pause):
+                try:
+                    started, self._child = monotonic(), self._started()
+                    break
+                except OSError:  # no room for another process just now
+                    log.exception("no worker could be started", again_in_seconds=pause)
             if self._stopping.is_set():
                 _let_go(self._child)
 

@@ -114,7 +114,7 @@ def serve(*, no_worker: bool, tell: bool, **flags: Any) -> None:
 
     Example: statekeeper serve --database sqlite:///var/statekeeper.db --port 8000
     """
-    _paint_nothing()
+    _without_rich()
     from api.attending import Worker
 
     chosen = _settings(worker=not no_worker, tell=tell, **flags)
@@ -136,7 +136,7 @@ def worker(*, attached: bool, **flags: Any) -> None:
 
     Example: statekeeper worker --database postgresql://keeper@db/keeper
     """
-    _paint_nothing()
+    _without_rich()
     import signal
     import threading
 
@@ -159,7 +159,7 @@ def worker(*, attached: bool, **flags: Any) -> None:
         work(opened.journal, chosen.database, os.environ, stop, caught_up)
 
 
-def _paint_nothing() -> None:
+def _without_rich() -> None:
     """Say that there is no `rich`, before anybody asks: a service paints no terminal.
 
     Libraries that write logs or send requests load it wherever it stands, just in case, which is an
@@ -293,7 +293,7 @@ def keys() -> None:
 
     Example: statekeeper keys issue --staff "night shift" --read-only
     """
-    _paint_nothing()
+    _without_rich()
 
 
 @keys.command("issue")
@@ -393,7 +393,7 @@ def why(case: tuple[str, str], *, as_json: bool, **flags: Any) -> None:
 
     Example: statekeeper why jobs/J-1042
     """
-    _paint_nothing()
+    _without_rich()
     from projections.why import why as explained
 
     with _opened(there=True, **flags) as opened:
@@ -416,7 +416,7 @@ def history(case: tuple[str, str], *, as_json: bool, **flags: Any) -> None:
 
     Example: statekeeper history jobs/J-1042
     """
-    _paint_nothing()
+    _without_rich()
     from projections.timeline import history as told
 
     with _opened(there=True, **flags) as opened:

@@ -153,9 +153,13 @@ ON CONFLICT DO UPDATE SET value = zeroblob(?1)
 """
 
 PROBED_BYTES_MIN = 64 * 1024
-PAGES_PER_EVENT = 2
-"""An event may be the first of its page, in the log and in the index of its streams."""
+EVENT_BYTES = 200
+"""What an event takes in the log beside what it says, about,"""
 PAGE_BYTES = 4096
+"""and what a stream of a batch takes in the index of streams: the page on which it ends."""
+
+UNWRITTEN = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
+"""What SQLite says where there was no room to write."""
 
 POSITION_MAX = 2**63 - 1
 
@@ -174,7 +178,7 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
         self._writing = Lock()
         self._writer: sqlite3.Connection | None = None
         self._wanted_bytes = 0
-        """How much room a batch wants that is not yet written."""
+        """How much room there was none for, since the log could last be written."""
         self._glancing = Lock()
         self._glance: sqlite3.Connection | None = None
         self._service = ExitStack()
@@ -206,14 +210,22 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
             batch = decide(writer)
             if batch is None or not batch.events:
                 return None if batch is None else ()
-            self._wanted_bytes = max(self._wanted_bytes, _room_for(batch))
-            positions = _insert(writer, batch)
+            try:
+                positions = _insert(writer, batch)
+            except sqlite3.Error as cause:
+                self._note_room(batch, cause)
+                raise
             try:
                 writer.execute("COMMIT")
             except sqlite3.Error as cause:
-                positions = self._settle(batch, cause)
-            self._wanted_bytes = 0
+                self._note_room(batch, cause)
+                return self._settle(batch, cause)
             return positions
+
+    def _note_room(self, batch: Batch, cause: sqlite3.Error) -> None:
+        """Remember how much room would have done, where there was none."""
+        if cause.sqlite_errorname in UNWRITTEN:
+            self._wanted_bytes = max(self._wanted_bytes, _room_for(batch))
 
     def _settle(self, batch: Batch, cause: sqlite3.Error) -> Sequence[int]:
         """Find out what became of a commit that failed: the positions, or `StorageUnavailable`.
@@ -222,7 +234,7 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
         stand whole in the write-ahead log and come back after a crash; a commit of our own
         overwrites it there. Where a write failed, its end was never written.
         """
-        unwritten = cause.sqlite_errorname in {"SQLITE_FULL", "SQLITE_IOERR_WRITE"}
+        unwritten = cause.sqlite_errorname in UNWRITTEN
         self._let_go_of_writer()
         try:
             writer = self._open_writer()
@@ -404,9 +416,11 @@ class SqliteRecorder(Recorder, library.SQLiteApplicationRecorder):
 
         The log can be written, or this raises.
         """
-        with self._transaction() as writer:
-            writer.execute(UPSERT_PROBED, (max(self._wanted_bytes, PROBED_BYTES_MIN),))
-            writer.execute("COMMIT")
+        for wanted in (max(self._wanted_bytes, PROBED_BYTES_MIN), 0):  # and gives the room back
+            with self._transaction() as writer:
+                writer.execute(UPSERT_PROBED, (wanted,))
+                writer.execute("COMMIT")
+        self._wanted_bytes = 0
 
     def _notifications(self, statement: str, values: Sequence[Any]) -> Sequence[Notification]:
         return placed(self._rows(statement, values))
@@ -519,9 +533,9 @@ def _last_position(writer: sqlite3.Connection) -> int:
 
 
 def _room_for(batch: Batch) -> int:
-    """How many bytes a batch may want at most, about."""
-    said = sum(len(event.state) for event in batch.events)
-    return said + len(batch.events) * PAGES_PER_EVENT * PAGE_BYTES
+    """How many bytes a batch takes, about."""
+    said = sum(len(event.state) + EVENT_BYTES for event in batch.events)
+    return said + len({event.originator_id for event in batch.events}) * PAGE_BYTES
 
 
 def _insert(writer: sqlite3.Connection, batch: Batch) -> Sequence[int]:

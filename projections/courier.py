@@ -70,7 +70,7 @@ BACK_OFF_SECONDS_MAX: Final = 5.0
 LOOK_MS: Final = 250
 """How often the book is looked into unasked: another courier may have followed the log."""
 HEED_SECONDS: Final = 1.0
-"""How long the lookout is waited for at a time."""
+"""How long the lookout is waited for at a time: the thread that waits has to end some time."""
 HOLD_AGAIN_SECONDS: Final = HOLD / 4000
 UNDER_WAY_MAX: Final = 1000
 """Notices of all tools that are under way, or whose end is not yet recorded."""
@@ -99,7 +99,7 @@ class End(Struct, frozen=True):
     """The notice that is held until it stands."""
 
 
-class Look(Struct, frozen=True):
+class Sight(Struct, frozen=True):
     """What one look at the log and the book has found."""
 
     followed: Followed
@@ -200,7 +200,7 @@ class Courier:
         self._due_at = look.due_at
         for tool, due_at in self._due_at.items():
             if max(due_at, self._look_at[tool]) <= now:
-                await self._set_out(tool, now)
+                await self._set_out(tool)
         return False
 
     async def _rest(self) -> None:
@@ -222,7 +222,7 @@ class Courier:
 
     # --- the log
 
-    def _look(self, now: int) -> Look | None:
+    def _look(self, now: int) -> Sight | None:
         """Follow the log; None while another courier does so, which may be far behind."""
         last = self._journal.recorder.last_position()
         followed: Followed | None = Followed(self._position)
@@ -231,9 +231,9 @@ class Courier:
         if followed is None:
             return None
         if followed.position < last:
-            return Look(followed, is_behind=True)
+            return Sight(followed, is_behind=True)
         plans = self._book.plans_due(now, [*self._journal.lifecycles])
-        return Look(followed, plans, self._book.due_at(self._collections))
+        return Sight(followed, plans, self._book.due_at(self._collections))
 
     def _note(self, followed: Followed) -> None:
         """Look at once for what is new."""
@@ -277,10 +277,12 @@ class Courier:
 
     # --- setting out
 
-    async def _set_out(self, tool: str, now: int) -> None:
+    async def _set_out(self, tool: str) -> None:
         """Take what the tool may be told, and begin to tell it."""
+        now = self._now()
         free = min(CONNECTIONS_MAX - self._under_way[tool], UNDER_WAY_MAX - len(self._held))
-        if free <= 0:
+        if free <= 0:  # the first that comes back has it looked for again
+            self._look_at[tool] = now + LOOK_MS
             return
         collections = self._collections[tool]
         interval = max(
@@ -334,9 +336,10 @@ class Courier:
             log.warning("held too long", notice=row.id, tool=row.tool)
             self._held.pop(row.id, None)
         else:
+            sent_at = self._now()
             answer = await self._posted(row, notice)
             if row.sent_at is None and not answer.unsent:
-                row = replace(row, sent_at=now)
+                row = replace(row, sent_at=sent_at)
             await self._see_to(row, notice, answer, probe=probe)
 
     def _needless(self, row: Waiting, notice: NoticeDue) -> tuple[str, str] | None:

@@ -1,9 +1,9 @@
 """Looks at the end of the log, once for all in this process who follow it.
 
 Nothing happens most of the time, and to find that out is all that an idle worker does: one look at
-the end of an index every 50 ms costs next to nothing, cannot be lost as a NOTIFY can, works behind
-any pooler, and spares every append the lock that NOTIFY takes. Who follows the log waits here
-meanwhile, and is woken by the look that found something.
+the end of an index every 50 ms (every 10 ms while something happens) costs next to nothing, cannot
+be lost as a NOTIFY can, works behind any pooler, and spares every append the lock that NOTIFY
+takes. Who follows the log waits here meanwhile, and is woken by the look that found something.
 """
 
 from threading import Condition

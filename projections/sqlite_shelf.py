@@ -18,6 +18,9 @@ from projections.tables import book
 READERS_MAX = 4
 """Connections to a file that are kept for the next who reads."""
 
+File = tuple[int, int]
+"""Which file a path leads to: its device and its number there."""
+
 log = structlog.get_logger("statekeeper.book")
 
 
@@ -30,7 +33,7 @@ class SqliteShelf(Shelf):
         self.path = log_file.with_name(f"{log_file.name}-courier.db")
         self._writer: SqliteSession | None = None
         self._writing = Lock()
-        self._readers: LifoQueue[SqliteSession] = LifoQueue(READERS_MAX)
+        self._readers: LifoQueue[tuple[File, SqliteSession]] = LifoQueue(READERS_MAX)
         with _unavailable(self.path):
             if not self._is_sound():
                 self._begin()
@@ -39,17 +42,27 @@ class SqliteShelf(Shelf):
     def reading(self) -> Iterator[SqliteSession]:
         """Lend a connection that does nothing else meanwhile."""
         with _unavailable(self.path):
-            try:
-                session = self._readers.get_nowait()
-            except Empty:
-                session = SqliteSession(self.path, writes=False)
+            file, session = self._kept() or (_file(self.path), self._new())
             try:
                 yield session
-                self._readers.put_nowait(session)
+                self._readers.put_nowait((file, session))
             except BaseException as exc:
                 session.close()
                 if not isinstance(exc, Full):  # there are enough
                     raise
+
+    def _kept(self) -> "tuple[File, SqliteSession] | None":
+        """A connection to the file that is there now: another process may have made it anew."""
+        with suppress(Empty):
+            while True:
+                file, session = self._readers.get_nowait()
+                if file == _file(self.path):
+                    return file, session
+                session.close()
+        return None
+
+    def _new(self) -> SqliteSession:
+        return SqliteSession(self.path, writes=False)
 
     @contextmanager
     def writing(self) -> Iterator[SqliteSession]:
@@ -81,7 +94,7 @@ class SqliteShelf(Shelf):
             self._writer = None
         with suppress(Empty):
             while True:
-                self._readers.get_nowait().close()
+                self._readers.get_nowait()[1].close()
 
     def _opened(self) -> SqliteSession:
         if self._writer is None:
@@ -125,6 +138,11 @@ class SqliteShelf(Shelf):
             session.connection.execute(f'DROP TABLE "{name}"')
         make(session)
         session.connection.execute("COMMIT")
+
+
+def _file(path: Path) -> File:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

@@ -71,12 +71,14 @@ class Fork:
         return code
 
     def terminate(self) -> None:
-        """Tell it to end."""
-        self._process.terminate()
+        """Tell it to end, if it has not ended."""
+        if self.poll() is None:
+            self._process.terminate()
 
     def kill(self) -> None:
-        """End it as a loss of power would."""
-        self._process.kill()
+        """End it as a loss of power would, if it has not ended."""
+        if self.poll() is None:
+            self._process.kill()
 
 
 def _run(

@@ -154,6 +154,7 @@ class Service:
 
     def signal(self, what: signal.Signals) -> None:
         """Tell it something, such as to end."""
+        assert not self.died, "its number may be another's by now"
         os.kill(self.pid, what)
 
     def ended(self) -> int:

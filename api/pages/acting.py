@@ -25,6 +25,7 @@ from api.pages.plan import Plan, plan
 from api.pages.render import page, page_at
 from api.pages.session import Form, Session, acting, saying, see_other, signed_in
 from api.pages.ways import routes_of
+from api.pages.worklists import UNEXPLAINED
 from api.problems import status_of
 from lifecycle.asks import Answer as Settled
 from lifecycle.asks import Ask, Request, streams_of
@@ -53,8 +54,8 @@ CHANGED: Final = "You changed something after you looked. This is what it would 
 NOT_NOW: Final = (
     "It could not be recorded just now: {}. You may press again: it will not happen twice."
 )
+PERHAPS: Final = "It may have been recorded: look at the first line of what happened."
 UNSURE: Final = "Nothing was erased: to confirm, type {} exactly as it stands."
-UNEXPLAINED: Final = "Say why: the reason stays in the history, for those who ask later."
 SAID_PLAINLY: Final = frozenset({"transition-not-open", "fields-missing", "condition-not-met"})
 """Refusals for which there are sentences of their own."""
 _KEY: Final = re.compile("[A-Za-z0-9_-]{1,80}")
@@ -105,7 +106,7 @@ class Reply(Struct, frozen=True):
     wrong_reason: str = ""
     refusal: Refusal | None = None
     key: str = ""
-    """Of what may have been recorded, or was not tried: the next press is the same act."""
+    """Of what was not recorded, or not tried: the next press is the same act."""
 
 
 NO_REPLY: Final = Reply()
@@ -145,21 +146,22 @@ async def _do(turn: Turn) -> Answer:
     form, case, reason = turn.form, turn.case, turn.form.one("reason")
     what = await _what(turn, reason)
     key = form.one("key") if _KEY.fullmatch(form.one("key")) else ""
-    mark = await _mark(turn)
+    mark = _mark(case, what)
     if form.one("mark") != mark:
         return await _page(turn, Reply(409, CHANGED))
     if wrong := _unexplained(reason):
         return await _page(turn, Reply(422, wrong_reason=wrong, key=key))
     if isinstance(what, Erase) and form.one("sure") != case.id:
         return await _page(turn, Reply(409, UNSURE.format(case.id), key=key))
-    request = Request(f"page {key}", f"{mark} {form.one('version')}") if key else None
+    # One key a showing: pressed again after a `NotNow`, on another version, it is the same request.
+    request = Request(f"page {key}", mark) if key else None
     ask = replace(_ask(turn, what), versions=(_version(form.one("version")),), request=request)
     try:
         answer = await turn.keeper.journal.answer(ask, len(turn.visit.body))
     except VersionMoved:
         return await _page(await turn.again(), Reply(409, MOVED))
     except NotNow as refusal:
-        return await _page(turn, Reply(409, NOT_NOW.format(refusal.detail), key=key))
+        return await _undone(turn, refusal, key)
     return _done(turn, answer)
 
 
@@ -171,6 +173,13 @@ def _done(turn: Turn, answer: Settled) -> Answer:
     position = answer.entry.position
     said = sentence(answer.entry.event, turn.lifecycle)
     return see_other(f"{base}?line={position}#e-{position}", saying(turn.keeper, turn.visit, said))
+
+
+async def _undone(turn: Turn, refusal: NotNow, key: str) -> Answer:
+    """Offer to press again; where it may have happened, back to the case, which tells."""
+    if refusal.facts.get("may_have_happened"):
+        return see_other(address_of(turn.case), saying(turn.keeper, turn.visit, PERHAPS))
+    return await _page(turn, Reply(409, NOT_NOW.format(refusal.detail), key=key))
 
 
 async def _page(turn: Turn, said: Reply = NO_REPLY, *, filled: bool = True) -> Answer:
@@ -230,9 +239,9 @@ async def _foresee(turn: Turn, form: Blank) -> Seen:
     if lacks := lacking(form):
         return Seen(lacks=lacks)
     try:
-        ask = _ask(turn, await _what(turn, turn.form.one("reason")[:REASON_MAX] or UNSAID))
-        plan = await asyncio.to_thread(_decided, turn.keeper, ask, turn.lifecycle)
-        return Seen(plan, mark=await _mark(turn))
+        what = await _what(turn, turn.form.one("reason")[:REASON_MAX] or UNSAID)
+        plan = await asyncio.to_thread(_decided, turn.keeper, _ask(turn, what), turn.lifecycle)
+        return Seen(plan, mark=_mark(turn.case, what))
     except NotNow:
         raise
     except Refusal as refusal:
@@ -247,10 +256,10 @@ def _decided(keeper: Keeper, ask: Ask, lifecycle: Lifecycle) -> Plan:
     return plan(ask, memory, lifecycle, journal.clock(), routes_of(keeper, lifecycle))
 
 
-async def _mark(turn: Turn) -> str:
+def _mark(case: Case, what: Change) -> str:
     """Name what is asked for, whatever the reason."""
-    what = await _what(turn, "")
-    return sha256(repr((turn.case.collection, turn.case.id, what)).encode()).hexdigest()
+    asked = (case.collection, case.id, replace(what, reason=""))
+    return sha256(repr(asked).encode()).hexdigest()
 
 
 # --- what is asked ------------------------------------------------------------------------------

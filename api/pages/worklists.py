@@ -39,6 +39,7 @@ DONE_MAX: Final = 1000
 """Records that one press of a button does; pressed again, it does the next."""
 ASKED_AT_ONCE: Final = 50
 POSITION_DIGITS_MAX: Final = 18
+UNEXPLAINED: Final = "Say why: the reason stays in the history, for those who ask later."
 
 R = TypeVar("R", bound=Record)
 Asked = Mapping[str, str]
@@ -284,8 +285,7 @@ async def take(desk: Desk[R], keeper: Keeper, visit: Visit) -> Answer:
     session, form = await acting(keeper, visit)
     turn = _turn(desk, keeper, session, form)
     if desk.acts[turn.how].reason and not turn.reason:
-        why = "Say why: the reason stays in the history, for those who ask later."
-        return await _planned(desk, turn, visit, wrong=why)
+        return await _planned(desk, turn, visit, wrong=UNEXPLAINED)
     try:
         desk.check(turn)
     except MalformedRequest as refusal:

@@ -4,10 +4,12 @@ import asyncio
 import signal
 import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Event
 
+import psutil
 import psycopg
 import pytest
 
@@ -21,6 +23,7 @@ from tests.chaos.clients import (
     statuses,
 )
 from tests.databases import NewDatabase, Postgres
+from tests.forking import READ_BEFORE
 from tests.running import ROOT, Service, command, free_port, over, running_service, until
 
 pytestmark = pytest.mark.chaos
@@ -115,11 +118,37 @@ def test_a_definitions_folder_that_is_not_there_is_refused(
 
 
 def test_a_port_in_use_is_refused_before_any_key_is_issued(new_sqlite: NewDatabase) -> None:
-    """The port is in the line; nothing was done to the database that matters."""
+    """The port is in the line; nothing was done to the database, and no worker is left behind."""
+    database = new_sqlite()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = refused(new_sqlite(), f"--port={port}")
+        line = refused(database, f"--port={port}")
     assert str(port) in line
+    assert not Path(database.removeprefix("sqlite:///")).exists()
+    until(lambda: not workers_over(database), "its worker has ended")
+
+
+def workers_over(database: str) -> list[psutil.Process]:
+    """The processes that were given this database by a service."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("STATEKEEPER_DATABASE") == database:
+                found.append(process)
+    return found
+
+
+def test_a_service_starts_from_nothing(new_database: NewDatabase, tmp_path: Path) -> None:
+    """Whatever is not read beforehand it reads itself, and its worker likewise."""
+    with running_service(new_database(), tmp_path, before=lambda: None) as service:
+        assert service.by("crm").post("/v1/jobs", json={"id": "J-1"}).status_code == 201
+        listed = "/v1/jobs?q=J-1"
+        until(lambda: bool(service.by("staff").get(listed).json()["items"]), "it is listed")
+
+
+def test_what_a_fork_is_said_to_have_read_is_there() -> None:
+    """A module that is gone would be read by none of them, and nobody would say so."""
+    assert [import_module(name) for name in READ_BEFORE]
 
 
 @pytest.mark.parametrize("key", ["secret", "c2hvcnQ=", "ä" * 32], ids=["text", "short", "foreign"])

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from api.door import Keeper, Visit
 from api.keys import IssuedKey, end_sessions, issue, key_named, revoke
+from api.pages.acting import PERHAPS, _mark, take
 from api.pages.session import (
     SESSION_SECONDS,
     acting,
@@ -24,12 +26,14 @@ from api.pages.session import (
 from api.pages.tries import ADDRESSES_MAX, TRIES_MAX, Tries
 from api.pages.worklists import ASKED_AT_ONCE, _asked
 from api.problems import MalformedRequest, UnsupportedMediaType
+from lifecycle.asks import Look
 from lifecycle.catalogue import Catalogue
+from lifecycle.changes import Correct, Open
 from lifecycle.journal import Journal, Record
 from lifecycle.refusals import NotSignedIn, NotYours, StorageUnavailable
 from tests.databases import NewDatabase
 from tests.lifecycle.given import shipped
-from tests.lifecycle.journals import journal_on
+from tests.lifecycle.journals import ask, journal_on
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -261,5 +265,52 @@ def test_what_was_done_before_the_log_was_lost_is_told(new_sqlite: NewDatabase) 
         assert [type(one) for one in rest] == [StorageUnavailable] * ASKED_AT_ONCE
         with pytest.raises(StorageUnavailable):
             await _asked(keeper, asks[:1])
+
+    run(new_sqlite(), story)
+
+
+def test_what_may_have_been_recorded_is_looked_up_and_not_denied(
+    new_sqlite: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a commit's answer is lost, the case's page tells; pressed again, it is done once."""
+
+    async def story(keeper: Keeper, _: Clock) -> None:
+        journal = keeper.journal
+        cookie = await cookie_of(keeper, issue(journal, staff="Steward"))
+        case = (await journal.answer(ask(Open()))).case
+        session = await signed_in(keeper, visit(cookie))
+        what = Correct(state="cancelled", reason="They called.")
+        form = {
+            "csrf": csrf(keeper, session),
+            "step": "do",
+            "state": what.state,
+            "reason": what.reason,
+            "version": case.version,
+            "mark": _mark(case, what),
+            "key": "one-showing",
+        }
+        append = journal.recorder.append
+
+        def lost(*given: Any, **how: Any) -> Any:
+            """Append, and then lose the answer."""
+            append(*given, **how)
+            raise StorageUnavailable("the connection broke", may_have_happened=True)
+
+        async def pressed() -> tuple[bytes, str]:
+            here = visit(cookie, urlencode(form).encode())
+            here.segments = [b"", *f"{case.collection}/{case.id}/act/correct".encode().split(b"/")]
+            headers = (await take(keeper, here)).headers
+            (told,) = [value for name, value in headers if name == b"set-cookie"]
+            here.headers[b"cookie"] = told.partition(b";")[0]
+            (where,) = [value for name, value in headers if name == b"location"]
+            return where, taken_up(keeper, here)[0]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.recorder, "append", lost)
+            assert await pressed() == (b"/jobs/C-1", PERHAPS)
+        form["version"] = case.version + 1
+        assert await pressed() == (b"/jobs/C-1", "That is done.")
+        now = (await journal.answer(ask(Look()))).case
+        assert (now.state, now.version) == ("cancelled", case.version + 1)
 
     run(new_sqlite(), story)

@@ -349,6 +349,21 @@ def test_a_book_of_another_version_is_made_anew(tmp_path: Path) -> None:
         assert (book.position(), book.tallies()) == (0, {})
 
 
+def test_a_book_that_another_process_has_made_anew_is_read_from_then_on(tmp_path: Path) -> None:
+    """Nobody goes on reading a file that is no longer there."""
+    database = f"sqlite:///{tmp_path}/log.db"
+    with closing(open_book(database)) as reader:
+        with closing(open_book(database)) as book:
+            Told(book).follows(*due("a1"))
+        assert reader.tallies()["crm"]["waiting"] == 1
+        for file in tmp_path.glob("log.db-courier.db*"):
+            file.unlink()
+        with closing(open_book(database)) as book:
+            assert reader.tallies() == {}
+            Told(book).follows(*due("a1"), *due("a2"))
+            assert reader.tallies()["crm"]["waiting"] == 2
+
+
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
