@@ -104,7 +104,10 @@ def _moving(
     says = "It cannot be done where the case is now."
     if makers:
         whose = any_of(makers)
-        says = f"This is for {whose} to do. You do it in its place, and the history says so."
+        says = (
+            f"This is for {whose} to do. You record it in its place, and the history says so;"
+            " the tools are told what stands below, and nothing else is done in them."
+        )
     needed = needed_by(name, case, lifecycle)
     made = inputs(needed, case, lifecycle, form=typed, needed=needed, wrong=wrong)
     fixed = (("transition", name),)

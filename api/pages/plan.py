@@ -204,8 +204,10 @@ def _how(tool: str, lifecycle: Lifecycle, route: Route | None) -> str:
     out = next(one for one in flows if one.direction == "out")
     if out.how == "manual":
         return f"by hand{_by(out, lifecycle)}"
-    waits = f", but not yet: {route.waits.replace(': ', ', ')}" if route and route.waits else ""
-    return f"by {out.how}{waits}"
+    if route and route.waits:
+        _, _, missing = route.waits.partition(": ")
+        return f"not yet, as it is not connected: {missing or route.waits}"
+    return f"by {out.how}"
 
 
 def _by(flow: Flow, lifecycle: Lifecycle) -> str:

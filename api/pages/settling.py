@@ -57,7 +57,7 @@ class DriftDesk(Desk[OnList]):
     )
     lead: ClassVar[str] = (
         "Where a tool shows something else than what is true. Tell again: the tool hears once more"
-        " what is true. Accept: what it says becomes true. Dismiss: it is let be."
+        " what is true. Accept: what it says becomes true. Dismiss: it stays as it is."
     )
     by: ClassVar[str] = "state"
     first: ClassVar[str] = "open"

@@ -75,7 +75,7 @@ def _without_address(detail: str, who: str) -> Telling:
     if not missing:
         return Telling(f"not told: {brief}", "bad", f"{who} changes that")
     how = f"{missing}. Set it in the environment of the service, and start that again."
-    return Telling(f"not told: {brief} is set", "bad", f"{who} sets it", how)
+    return Telling("not told: it is not connected", "bad", f"{who} connects it", how)
 
 
 LOST: Final = Telling("could not be told", "bad", part="given-up")

@@ -21,6 +21,7 @@ from lifecycle.postgres import PostgresRecorder, lock_key
 from lifecycle.refusals import StorageUnavailable
 from tests.chaos.proxy import Fate, Proxy
 from tests.databases import NewDatabase, Postgres, running_postgres
+from tests.running import until
 
 HERE = Path(__file__).parent
 PATIENCE_SECONDS = 0.6
@@ -125,6 +126,7 @@ class TestLostAnswers:
         proxy.next_request(Fate.CUT_BEFORE, then_refuse=True)
 
         def other() -> None:
+            until(lambda: proxy.refuses, "ours is lost")
             direct.append([moved("a", 2, b"theirs")], after=1)
             proxy.refuses = False
 

@@ -71,7 +71,7 @@ def test_a_plan_does_not_promise_what_cannot_be_told_yet() -> None:
     lacks = Route("projects", "jobs", "", waits="no address: PROJECTS_URL is not set")
     shown = plan(ask, given.streams, given.lifecycle, given.now, {"projects": lacks})
     told = {one.tool: one.how for one in shown.told}
-    assert told["Jobber"] == "by webhook, but not yet: no address, PROJECTS_URL is not set"
+    assert told["Jobber"] == "not yet, as it is not connected: PROJECTS_URL is not set"
 
 
 def test_a_plan_tells_what_follows_by_itself() -> None:

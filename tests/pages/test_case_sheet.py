@@ -190,8 +190,8 @@ def test_a_word_that_was_delivered_is_what_the_tool_shows() -> None:
     ("wait", "says", "stuck"),
     [
         (Wait("undeclared"), "not told: no way to it is declared", True),
-        (Wait("no-address", "no address: X is not set"), "not told: no address is set", True),
-        (Wait("no-address", "no secret: X is not set"), "not told: no secret is set", True),
+        (Wait("no-address", "no address: X is not set"), "not told: it is not connected", True),
+        (Wait("no-address", "no secret: X is not set"), "not told: it is not connected", True),
         (Wait("by-hand", "ops@example.com"), "to be carried by hand", True),
         (Wait("stopped", "410"), "not told: it wants to be told nothing any more", True),
         (Wait("earlier-first"), "waits for an earlier notice of the same case", False),

@@ -190,11 +190,11 @@ def test_a_difference_says_who_settles_it_and_that_nobody_is_told(
     caught_up(bench)
     page = staff.get("/drift", params={"collection": "jobs", "id": "WHOSE-1"}).text
     assert "bookkeeper@example.com, who answers for the connection to QuickBooks Online" in page
-    assert "Not told: no address is set; operations@example.com sets it" in page
+    assert "Not told: it is not connected; operations@example.com connects it" in page
     assert "Nothing more here" in staff.get("/drift?collection=jobs&id=WHOSE-2").text
     case = staff.get("/jobs/WHOSE-1").text
     assert "to settle a difference: QuickBooks Online shows “Void” as stage" in case
-    assert "not told: no address is set" in case
+    assert "not told: it is not connected" in case
 
 
 def test_tools_that_are_not_told_are_counted_and_named(bench: Service, staff: httpx.Client) -> None:
@@ -205,12 +205,12 @@ def test_tools_that_are_not_told_are_counted_and_named(bench: Service, staff: ht
     assert re.search(r'href="/notices\?state=waiting"><b>[1-9][0-9]*</b><span>tools? not', now)
     page = staff.get("/notices?state=waiting").text
     told = page.partition('id="untold-title"')[2].partition("</section>")[0]
-    assert "<strong>Jobber</strong> not told: no address is set, since" in told
-    assert "operations@example.com sets it." in told
+    assert "<strong>Jobber</strong> not told: it is not connected, since" in told
+    assert "operations@example.com connects it." in told
     assert "PROJECTS_URL" not in told, "what has to be done to the service is told apart, as how"
     assert "<p>PROJECTS_URL is not set. Set it in" in page.partition("<summary>How</summary>")[2]
     case = staff.get("/jobs/DEAF-1").text
-    assert "<strong>Jobber has not been told yet:</strong> no address is set;" in case
+    assert "<strong>Jobber has not been told yet:</strong> it is not connected;" in case
 
 
 def test_what_was_mended_meanwhile_is_said_and_not_done_again(
