@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.pages.browsing import LOOKS, Window, visitor, window
 from tests.running import Service, issue_key, until
@@ -341,6 +341,22 @@ def test_a_refusal_stands_beside_what_was_typed(seen: Window, page: Page, job: J
     page.get_by_label("Deposit paid").fill("700.00 USD")
     expect(page.locator(".plan")).to_contain_text("700.00 USD")
     expect(page.get_by_label("Why?")).to_have_value("They paid cash.")
+
+
+def test_what_was_filled_in_before_the_script_came_is_seen(page: Page) -> None:
+    """Whoever is quicker than the line need not type it again."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile(r"/act\b[^/]*\.js"), hold)
+    page.goto(f"{page.url}/act/fields", wait_until="commit")
+    page.get_by_label("Scope").fill("Two boilers")
+    assert len(held) == 1, "the script was there already"
+    held[0].continue_()
+    expect(page.locator(".plan")).to_contain_text("Two boilers")
+    page.get_by_label("Why?").fill("They said so by phone.")
 
 
 def test_references_are_linked_and_released(page: Page, job: Job) -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -469,7 +469,11 @@ def everything_stored(database: str) -> list[bytes]:
     """Every byte that the database holds: its files; or, of a server, every row of its schema."""
     if database.startswith("sqlite:///"):
         file = Path(database.removeprefix("sqlite:///"))
-        return [one.read_bytes() for one in file.parent.glob(f"{file.name}*")]
+        held = []
+        for one in file.parent.glob(f"{file.name}*"):
+            with suppress(FileNotFoundError):  # a worker that has lost its service is just ending
+                held.append(one.read_bytes())
+        return held
     schema = schema_of(database).rstrip(".")
     listed = f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{schema}'"  # noqa: S608 - names of our own tables
     with closing(connected(database)) as connection:

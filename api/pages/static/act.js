@@ -37,6 +37,15 @@ function show(text) {
   doing.hidden = !plan.querySelector("[name=mark]");
 }
 
+/** Whether somebody has filled something in, perhaps before this was here to see it. */
+function isFilledIn() {
+  return [...form.elements].some((one) => {
+    if (doing.contains(one)) return false;
+    const chosen = one.options && ([...one.options].find((option) => option.defaultSelected) ?? one.options[0]);
+    return one.value !== (chosen ? chosen.value : one.defaultValue ?? one.value);
+  });
+}
+
 form.classList.add("scripted");
 form.addEventListener("input", (event) => {
   if (doing.contains(event.target)) return;
@@ -49,3 +58,4 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   look();
 });
+if (isFilledIn()) look();
