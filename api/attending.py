@@ -89,7 +89,7 @@ class Worker:
             "STATEKEEPER_LOG_LEVEL": settings.log_level,
             **({"STATEKEEPER_MASTER_KEY": settings.master_key} if settings.master_key else {}),
         }
-        return subprocess.Popen(  # noqa: S603 - our own program
+        return subprocess.Popen(  # noqa: S603 - our own program, with words of our own
             [sys.executable, "-c", _COMMAND, "worker", "--attached"],
             env=os.environ | named,
             stdin=subprocess.PIPE,

@@ -20,7 +20,7 @@ from litestar.types import HTTPScope, Receive, Send
 from msgspec import Meta, Struct
 
 from api.asking import Reason, request_of
-from api.door import Keeper, Visit, reach, read_body, refused, respond, told
+from api.door import Keeper, Visit, begin, reach, read_body, refused, respond, told
 from api.keys import identify_now
 from api.paging import Listing
 from api.problems import JSON, InternalFault, status_of
@@ -315,21 +315,8 @@ def _refused(record_id: str, no: BaseException) -> Done:
 
 
 async def _begin(keeper: Keeper, visit: Visit, send: Send, *, replayed: bool) -> None:
-    keeper.tally.answers[200] += 1
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 200,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"cache-control", b"no-store"),
-                (b"x-accel-buffering", b"no"),
-                (b"x-request-id", visit.id.encode()),
-                (b"statekeeper-position", b"%d" % keeper.journal.position),
-                *([(b"idempotency-replayed", b"true")] if replayed else ()),
-            ],
-        }
-    )
+    more = [(b"idempotency-replayed", b"true")] if replayed else []
+    await begin(keeper, visit, send, b"application/json", more)
 
 
 async def _send(send: Send, body: bytes) -> None:

@@ -141,7 +141,7 @@ def worker(*, attached: bool, **flags: Any) -> None:
     import threading
 
     from api.logs import configure
-    from lifecycle.opening import open_journal  # noqa: F401 - all is read that takes its time
+    from lifecycle.opening import open_journal  # noqa: F401 - read now, while the service reads its own
     from projections.worker import work
 
     stop = threading.Event()

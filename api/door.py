@@ -16,7 +16,7 @@ from logging import DEBUG
 from random import getrandbits
 from time import monotonic, perf_counter
 from types import UnionType
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -56,6 +56,9 @@ REFUSED = 400
 """From this status on an answer is said in the log; what was accepted stands in the journal."""
 
 Headers = list[tuple[bytes, bytes]]
+NO_HEADERS: Final[Headers] = []
+EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
+"""A stream of server-sent events (WHATWG HTML, section 9.2)."""
 T = TypeVar("T")
 
 log = structlog.get_logger("statekeeper.http")
@@ -401,6 +404,27 @@ async def respond(answer: Answer, keeper: Keeper, identity: str, send: Send) -> 
         }
     )
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def begin(
+    keeper: Keeper, visit: Visit, send: Send, kind: bytes, more: Headers = NO_HEADERS
+) -> None:
+    """Begin a 200 that comes piece by piece; whoever is on the way is not to gather the pieces."""
+    keeper.tally.answers[200] += 1
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"content-type", kind),
+                (b"cache-control", b"no-store"),
+                (b"x-accel-buffering", b"no"),
+                (b"x-request-id", visit.id.encode()),
+                (b"statekeeper-position", b"%d" % keeper.journal.position),
+                *more,
+            ],
+        }
+    )
 
 
 def _seen(answer: Answer, keeper: Keeper) -> int:

@@ -17,7 +17,18 @@ from litestar.types import HTTPScope, Receive, Send
 from msgspec import Struct
 
 from api.asking import hidden_from
-from api.door import Answer, Keeper, Operation, Visit, read_body, refused, respond, told
+from api.door import (
+    EVENT_STREAM,
+    Answer,
+    Keeper,
+    Operation,
+    Visit,
+    begin,
+    read_body,
+    refused,
+    respond,
+    told,
+)
 from api.keys import identify_now
 from api.paging import LIMIT_MAX, limit_asked
 from api.problems import JSON, MalformedRequest
@@ -136,19 +147,7 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _begin(keeper: Keeper, visit: Visit, send: Send) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 200,
-            "headers": [
-                (b"content-type", b"text/event-stream; charset=utf-8"),
-                (b"cache-control", b"no-store"),
-                (b"x-accel-buffering", b"no"),
-                (b"x-request-id", visit.id.encode()),
-                (b"statekeeper-position", b"%d" % keeper.journal.position),
-            ],
-        }
-    )
+    await begin(keeper, visit, send, EVENT_STREAM)
     await _send(send, b"retry: %d\n\n" % RETRY_MS)
 
 

@@ -14,7 +14,7 @@ import structlog
 from litestar.types import HTTPScope, Receive, Send
 
 from api.asking import states_then
-from api.door import DRAIN_BYTES_MAX, Keeper, Operation, Visit, refused, respond
+from api.door import DRAIN_BYTES_MAX, Keeper, Operation, Visit, begin, refused, respond
 from api.keys import identify
 from api.lines import (
     ENDED,
@@ -68,7 +68,6 @@ async def import_lines(keeper: Keeper, scope: HTTPScope, receive: Receive, send:
         await _drain(receive)
         await respond(refused(refusal), keeper, visit.id, send)
         return
-    keeper.tally.answers[200] += 1
     exchange = Exchange(keeper, coming)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -166,18 +165,7 @@ class Exchange:
     async def tell(self, send: Send, visit: Visit) -> None:
         """Give the client what it takes, as fast as it takes it."""
         piece = await self.spool.read()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [
-                    (b"content-type", NDJSON),
-                    (b"cache-control", b"no-store"),
-                    (b"x-request-id", visit.id.encode()),
-                    (b"statekeeper-position", b"%d" % self._keeper.journal.position),
-                ],
-            }
-        )
+        await begin(self._keeper, visit, send, NDJSON)
         while piece:
             # Who is still sending need not read: it may be one that sends everything first.
             until = self._given_up_at() if self._all_came else None

@@ -66,7 +66,7 @@ class Signature(Struct, frozen=True, forbid_unknown_fields=True):
     stands there is the secret itself."""
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
-    secret: Literal["plain", "base64", "hex"] = "plain"  # noqa: S105 - how, not what
+    secret: Literal["plain", "base64", "hex"] = "plain"  # noqa: S105 - how one is written, and none itself
     """How the secret itself is written; before base64 the prefix `whsec_` is dropped."""
     tolerance: Duration | None = None
     """How old, or early, a signed timestamp may be; five minutes where nothing is said."""

@@ -14,8 +14,9 @@ from lifecycle.refusals import Problem
 from lifecycle.scope import Problems, Scope
 
 LIKE: Final = 0.75
-"""How much alike two kinds are of which one can only be a slip of the other, at most two letters
-shorter or longer."""
+"""How much alike two kinds are of which one can only be a slip of the other,"""
+SLIPS_MAX: Final = 2
+"""and how many letters it may be shorter or longer."""
 
 
 def kinds(scope: Scope) -> Problems:
@@ -50,8 +51,7 @@ def kinds(scope: Scope) -> Problems:
 
 def _is_slip(kind: str, known: frozenset[str]) -> bool:
     return any(
-        abs(len(kind) - len(one)) <= 2  # noqa: PLR2004 - letters
-        and SequenceMatcher(None, kind, one).ratio() >= LIKE
+        abs(len(kind) - len(one)) <= SLIPS_MAX and SequenceMatcher(None, kind, one).ratio() >= LIKE
         for one in known
     )
 

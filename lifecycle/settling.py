@@ -106,7 +106,7 @@ def settle(ask: Ask, memory: Memory, lifecycles: Mapping[str, Lifecycle], now: d
     return _decided(ask, memory, lifecycle, now)
 
 
-def _decided(  # noqa: C901, PLR0911 - one for each kind of ask
+def _decided(  # noqa: C901, PLR0911 - a table: one answer for each kind of ask
     ask: Ask, memory: Memory, lifecycle: Lifecycle, now: datetime
 ) -> Settled:
     match ask.what:

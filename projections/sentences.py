@@ -361,7 +361,7 @@ _ENDS: Final = {
 # --- what happened beside the cases -------------------------------------------------------------
 
 
-def _beside(event: Event, lifecycle: Lifecycle | None) -> str:  # noqa: PLR0911 - as above
+def _beside(event: Event, lifecycle: Lifecycle | None) -> str:  # noqa: PLR0911 - one for each kind
     who = asker(event.by, lifecycle)
     match event:
         case ReferenceHeld():

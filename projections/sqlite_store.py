@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from glob import escape
 from pathlib import Path
-from queue import Empty, LifoQueue
+from queue import Empty, Full, LifoQueue
 from threading import Lock
 from urllib.parse import unquote
 from uuid import uuid4
@@ -137,7 +137,7 @@ class SqliteStore(Store):
                 raise
             try:
                 self._readers.put_nowait(session)
-            except Exception:  # noqa: BLE001 - there are enough
+            except Full:  # there are enough
                 session.close()
 
     @contextmanager

@@ -93,7 +93,7 @@ def view(
     """
     event = entry.event
     if id is None or collection is None:
-        collection, id = _case_of(entry)  # noqa: A001 - as above
+        collection, id = _case_of(entry)  # noqa: A001 - the member's name in the contract
     recorded_at = stamp(event.recorded_at)
     happened_at = event.happened_at
     time = recorded_at if happened_at is event.recorded_at else stamp(happened_at)
@@ -290,7 +290,7 @@ def _of_refusal(event: Refused, hidden: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _beside(  # noqa: C901, PLR0911 - as above
+def _beside(  # noqa: C901, PLR0911 - one for each kind of event
     event: Event,
 ) -> dict[str, Any]:
     """Digests of keys and of requests, and whole definitions, are not for showing."""

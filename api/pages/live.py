@@ -6,7 +6,7 @@ from typing import Final
 
 from litestar.types import HTTPScope, Receive, Send
 
-from api.door import Keeper, Operation, Visit, read_body, refused, respond
+from api.door import EVENT_STREAM, Keeper, Operation, Visit, begin, read_body, refused, respond
 from api.pages.session import signed_in
 from api.problems import MalformedRequest
 from lifecycle.refusals import NotSignedIn, Refusal
@@ -57,20 +57,7 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _begin(keeper: Keeper, visit: Visit, send: Send) -> None:
-    keeper.tally.answers[200] += 1
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 200,
-            "headers": [
-                (b"content-type", b"text/event-stream; charset=utf-8"),
-                (b"cache-control", b"no-store"),
-                (b"x-accel-buffering", b"no"),
-                (b"x-content-type-options", b"nosniff"),
-                (b"x-request-id", visit.id.encode()),
-            ],
-        }
-    )
+    await begin(keeper, visit, send, EVENT_STREAM, [(b"x-content-type-options", b"nosniff")])
     await _send(send, b"retry: %d\n\n" % RETRY_MS)
 
 
